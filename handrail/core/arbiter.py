@@ -1,0 +1,134 @@
+"""Arbitration: STOP > OPERATOR > ASSISTANT > POLICY, as a total function over small values.
+
+The precedence is a table of rules tried in order. Each rule is one line of the safety argument; a test enumerates every
+(authority state x event) pair and shows that the table without any one rule gives another answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .values import Array, Authority, Command, Event, Intent, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Everything that may claim the robot in one step."""
+
+    driver: Proposal
+    assistant: Proposal | None
+    operator: Intent | None
+    level: float
+    stop: bool
+    hold: Array  # (A,) what "stay where you are" means here
+
+    @property
+    def operator_drives(self) -> bool:
+        return self.driver.source is Authority.OPERATOR
+
+    @property
+    def assisted(self) -> bool:
+        return self.assistant is not None and self.level > 0.0
+
+
+Rule = Callable[[Claims], Command | None]
+
+
+def stop_wins(c: Claims) -> Command | None:
+    """A stop, latched or pressed in this very step, holds the robot whatever anyone else proposes."""
+    pressed = c.operator is not None and c.operator.event is Event.STOP
+    return Command(c.hold, Authority.STOP, reason="stop") if c.stop or pressed else None
+
+
+def operator_wins(c: Claims) -> Command | None:
+    """A person who moves the device drives, whatever the policy or the assistant proposes."""
+    if c.operator is None or c.operator.action is None:
+        return None
+    return Command(c.operator.action, Authority.OPERATOR, reason=c.operator.cause.name.lower())
+
+
+def operator_guided(c: Claims) -> Command | None:
+    """Where the operator is the driver, assistance is a force on their hand and never edits their command."""
+    if not c.operator_drives:
+        return None
+    guidance = c.level * c.assistant.actions[0] if c.assisted and c.assistant is not None else None
+    return Command(c.driver.actions[0], Authority.OPERATOR, c.level if c.assisted else 0.0, guidance, "operator drives")
+
+
+def assistant_helps(c: Claims) -> Command | None:
+    """The assistant takes its share: level 1 switches, between 0 and 1 blends."""
+    if not c.assisted or c.assistant is None:
+        return None
+    level = float(np.clip(c.level, 0.0, 1.0))
+    action = (1.0 - level) * c.driver.actions[0] + level * c.assistant.actions[0]
+    return Command(action, Authority.ASSISTANT, level, reason="assist")
+
+
+def policy_drives(c: Claims) -> Command | None:
+    """Nobody objects."""
+    return Command(c.driver.actions[0], Authority.POLICY)
+
+
+RULES: tuple[Rule, ...] = (stop_wins, operator_wins, operator_guided, assistant_helps, policy_drives)
+
+
+def arbitrate(
+    driver: Proposal,
+    assistant: Proposal | None,
+    operator: Intent | None,
+    level: float,
+    stop: bool,
+    hold: Array | None = None,
+    rules: tuple[Rule, ...] = RULES,
+) -> Command:
+    """Turn all proposals of one step into the one `Command`.
+
+    Args:
+        driver: who proposes first: the policy, or the operator in teleoperation; actions (H, A).
+        assistant: the recovery's proposal, or None.
+        operator: the operator's intent, or None for hands off.
+        level: assistance in [0, 1]; values between blend driver and assistant.
+        stop: a latched stop.
+        hold: the action (A,) that keeps the robot where it is; zeros (delta actions) when not given.
+        rules: the precedence table; replaced only by tests.
+    """
+    still = np.zeros_like(driver.actions[0]) if hold is None else hold
+    claims = Claims(driver, assistant, operator, level, stop, still)
+    for rule in rules:
+        command = rule(claims)
+        if command is not None:
+            return command
+    return Command(still, Authority.STOP, reason="no rule applied")
+
+
+@dataclass(slots=True)
+class StopLatch:
+    """A stop, once set, stays until the episode is reset; it is never queued and never expires."""
+
+    engaged: bool = False
+
+    def update(self, operator: Intent | None) -> bool:
+        self.engaged = self.engaged or (operator is not None and operator.event is Event.STOP)
+        return self.engaged
+
+    def reset(self) -> None:
+        self.engaged = False
+
+
+@dataclass(slots=True)
+class Ramp:
+    """Rate-limits a level, so that authority is handed over gradually; `steps` = 0 switches at once."""
+
+    steps: int = 0
+    level: float = 0.0
+
+    def update(self, target: float) -> float:
+        step = 1.0 if self.steps == 0 else 1.0 / self.steps
+        self.level += float(np.clip(target - self.level, -step, step))
+        return self.level
+
+    def reset(self) -> None:
+        self.level = 0.0

@@ -1,0 +1,53 @@
+"""Limits: every command passes them, whoever sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .errors import InvalidValueError, require_finite
+from .values import Array, Authority, Command, Observation
+
+Bound = Callable[[Observation, Array], Array]
+"""Projects an action (A,) into what this observation allows: a workspace box, a force ceiling."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Box, rate, workspace, force and finiteness.
+
+    Attributes:
+        low, high: box of the action, (A,).
+        rate: largest change of each action dimension per step, (A,); None for no rate limit.
+        workspace: keeps the tool inside its workspace; None where the environment needs none.
+        force: reduces an action that would push harder than allowed; None where the environment needs none.
+    """
+
+    low: Array
+    high: Array
+    rate: Array | None = None
+    workspace: Bound | None = None
+    force: Bound | None = None
+
+    def __post_init__(self) -> None:
+        if np.shape(self.low) != np.shape(self.high) or np.any(np.asarray(self.low) > np.asarray(self.high)):
+            raise InvalidValueError(f"limits low {self.low} exceed high {self.high}: give low <= high of one shape")
+
+    def apply(self, command: Command, observation: Observation, last: Array | None) -> tuple[Command, bool]:
+        """Return the command that may be executed, and whether it had to be changed.
+
+        Raises:
+            NonFiniteError: the action holds NaN or infinity.
+        """
+        asked = require_finite(f"action of {command.authority.name}", command.action).astype(np.float32)
+        action = asked
+        if self.rate is not None and last is not None and command.authority is not Authority.STOP:
+            action = np.clip(action, last - self.rate, last + self.rate)
+        for bound in (self.workspace, self.force):
+            if bound is not None:
+                action = bound(observation, action)
+        action = np.clip(action, self.low, self.high).astype(np.float32)
+        clipped = bool(np.any(np.abs(action - asked) > 1e-6))
+        return replace(command, action=action), clipped
