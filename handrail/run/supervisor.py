@@ -1,0 +1,97 @@
+"""One step's decision: assess the driver's proposal, ask the assistant, hear the operator, arbitrate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from handrail.core.arbiter import Ramp, StopLatch, arbitrate
+from handrail.core.chunk import ChunkQueue
+from handrail.core.contracts import Monitor, Recovery, Trigger
+from handrail.core.errors import unknown_name
+from handrail.core.values import Array, Assessment, Authority, Command, Intent, Observation, Proposal
+
+Assist = Literal["on", "shadow", "off"]
+CALM = Assessment(risk=0.0, value=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided and why.
+
+    Attributes:
+        command: what the robot is told, before limits.
+        assessment: of the driver's proposed action.
+        executed: of the executed action; differs from `assessment` during assistance only.
+        level: what the trigger asked for, in [0, 1]; in shadow mode it is logged and does not act.
+        assistant: the assistant's action (A,), if it made one.
+    """
+
+    command: Command
+    assessment: Assessment
+    executed: Assessment
+    level: float
+    assistant: Array | None
+
+
+@dataclass
+class Supervisor:
+    """Monitor, trigger and recovery, composed. Any of them may be missing: then nothing is noticed, or nobody helps.
+
+    Args:
+        assist: "on" acts; "shadow" computes and logs level and risk without acting; "off" does not even assess.
+        ramp_steps: steps over which the assistant's level rises and falls; 0 switches.
+    """
+
+    monitor: Monitor | None = None
+    trigger: Trigger | None = None
+    recovery: Recovery | None = None
+    assist: Assist = "on"
+    ramp_steps: int = 0
+    _queue: ChunkQueue = field(default_factory=ChunkQueue, repr=False)
+    _stop: StopLatch = field(default_factory=StopLatch, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.assist not in ("on", "shadow", "off"):
+            raise unknown_name("assist mode", self.assist, ("on", "shadow", "off"))
+        self._ramp = Ramp(self.ramp_steps)
+
+    def reset(self) -> None:
+        for part in (self.monitor, self.trigger, self.recovery, self._stop, self._ramp):
+            if part is not None:
+                part.reset()
+        self._queue.discard()
+
+    def decide(self, observation: Observation, driver: Proposal, intent: Intent | None, hold: Array) -> Decision:
+        """Turn one step's proposals into a `Decision`; `hold` (A,) is what a stop executes."""
+        assessment, level = self._assess(observation, driver.actions[0])
+        assistant = self._assist(observation, assessment) if level > 0.0 else None
+        acting = assistant if self.assist == "on" else None
+        stop = self._stop.update(intent)
+        command = arbitrate(driver, acting, intent, level, stop, hold)
+        if command.authority is not Authority.ASSISTANT and self.assist == "on":
+            self._queue.discard()
+        executed = assessment
+        if command.authority is Authority.ASSISTANT and self.monitor is not None:
+            executed = self.monitor.assess(observation, command.action)
+        return Decision(command, assessment, executed, level, None if assistant is None else assistant.actions[0])
+
+    def _assess(self, observation: Observation, action: Array) -> tuple[Assessment, float]:
+        if self.monitor is None or self.assist == "off":
+            return CALM, 0.0
+        assessment = self.monitor.assess(observation, action)
+        target = 0.0 if self.trigger is None else self.trigger.update(assessment)
+        return assessment, self._ramp.update(target)
+
+    def _assist(self, observation: Observation, assessment: Assessment) -> Proposal | None:
+        """The next action of the assistant's chunk, as a chunk of one; asks the recovery when the chunk is used up."""
+        if self.recovery is None:
+            return None
+        action = self._queue.next()
+        if action is None:
+            proposal = self.recovery.propose(observation, assessment)
+            if proposal is None:
+                return None
+            self._queue.refill(proposal)
+            action = self._queue.next()
+        return None if action is None else Proposal(action[None], Authority.ASSISTANT)
