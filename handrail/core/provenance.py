@@ -15,7 +15,7 @@ PACKAGES = ("handrail", "numpy", "torch", "gymnasium", "mujoco", "gym-hil")
 
 
 def git_hash(folder: Path | None = None) -> str:
-    """Return the short commit of `folder` (this package's by default), with "-dirty" where tracked code differs from it.
+    """Return the short commit of `folder` (this package's by default), "-dirty" where tracked code differs from it.
 
     Measured tables under results/ do not count as a change. "unknown" where there is no git or no repository.
     """
