@@ -1,0 +1,355 @@
+"""RLPD: reinforcement learning with prior data, in the variant of HIL-SERL.
+
+Soft actor-critic whose every batch is half online, half demonstrations (`handrail.store.samplers`), with LayerNorm critics and
+a random subset of them in the target: Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data",
+algorithm 1. From HIL-SERL (Luo et al. 2024): the stored action is the executed one, no entropy in the backup, target entropy
+-dim(A) / 2, two critic updates an actor update, and a discrete double-DQN critic for the gripper.
+
+Symbols of the paper: s, a, r, s' observation, action, reward, next observation; Q_i critics, pi actor, alpha temperature,
+gamma discount, rho (here `tau`) the step of the target networks, E critics of which Z take part in the target.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from handrail.core.contracts import single
+from handrail.core.errors import CheckpointError, InvalidValueError
+from handrail.core.values import Array, Authority, Observation, Proposal
+from handrail.nets import (
+    EncoderFactory,
+    Ensemble,
+    Mlp,
+    ObservationEncoder,
+    StateEncoder,
+    StateFactory,
+    batched,
+    gaussian,
+    generator_text,
+    load_generator,
+    load_module,
+    load_optimizer,
+    module_arrays,
+    numpy_forward,
+    optimizer_arrays,
+)
+from handrail.store.ring import Batch
+
+GRIPPER = np.array([-1.0, 0.0, 1.0], np.float32)  # close, stay, open
+
+
+@dataclass(frozen=True)
+class RLPDConfig:
+    """Defaults of the public HIL-SERL implementation.
+
+    Attributes:
+        batch_size: rows of one critic update, half of them demonstrations; read by the caller who samples.
+        utd: critic updates for one call of `RLPD.update` with one batch.
+        actor_every: critic updates for one actor and temperature update.
+        hidden, activation: of every network.
+        critics, target_subset: E and Z.
+        critic_layer_norm, actor_layer_norm: LayerNorm before every activation.
+        discount, tau, learning_rate, initial_temperature: gamma, rho, of Adam, alpha at the start.
+        target_entropy: [nat]; None for -dim(A) / 2.
+        gripper: the last action dimension is {close, stay, open} and has its own discrete critic.
+        gripper_penalty: taken from the gripper critic's reward at each toggle.
+        gripper_feature: index in "state" of the gripper's opening; None counts every close and open command as a toggle.
+        gripper_closed_below: opening under which the gripper counts as closed, in the unit of that feature.
+        gripper_epsilon: probability of a random gripper command in `explore`.
+        bc_weight: weight of (tanh mu(s) - a)^2 over operator rows in the actor loss (ours); 0 is off.
+    """
+
+    batch_size: int = 256
+    utd: int = 1
+    actor_every: int = 2
+    hidden: tuple[int, ...] = (256, 256)
+    activation: str = "tanh"
+    critics: int = 2
+    target_subset: int = 2
+    critic_layer_norm: bool = True
+    actor_layer_norm: bool = False
+    discount: float = 0.97
+    tau: float = 0.005
+    learning_rate: float = 3e-4
+    initial_temperature: float = 0.01
+    target_entropy: float | None = None
+    gripper: bool = False
+    gripper_penalty: float = 0.02
+    gripper_feature: int | None = None
+    gripper_closed_below: float = 0.5
+    gripper_epsilon: float = 0.01
+    bc_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.target_subset <= self.critics:
+            raise InvalidValueError(f"target_subset {self.target_subset} is not in 1..{self.critics}: at most `critics`")
+        if not 0.0 < self.discount < 1.0:
+            raise InvalidValueError(f"discount {self.discount} is not in (0, 1): HIL-SERL uses 0.97")
+        if self.utd < 1 or self.actor_every < 1:
+            raise InvalidValueError(f"utd {self.utd} and actor_every {self.actor_every} must be at least 1: raise them")
+
+
+class Values(nn.Module):
+    """Everything that is trained on a Bellman error, and copied into the target: encoder, critics, gripper critic."""
+
+    def __init__(self, config: RLPDConfig, encoder: ObservationEncoder, actions: int, generator: torch.Generator) -> None:
+        super().__init__()
+        inputs, norm = encoder.output_dim, config.critic_layer_norm
+        self.encoder = encoder
+        self.critics = Ensemble(
+            Mlp((inputs + actions, *config.hidden, 1), generator, config.activation, norm) for _ in range(config.critics)
+        )
+        self.gripper = (
+            Mlp((inputs, *config.hidden, len(GRIPPER)), generator, config.activation, norm) if config.gripper else None
+        )
+
+
+class RLPD:
+    """The learner. It never steps an environment.
+
+    Args:
+        config: frozen; belongs into the checkpoint's meta.
+        encoder: factory of an encoder, or the vector sizes of a `StateEncoder` by observation key.
+        action_dim: A, the gripper included.
+        seed: fixes initial weights and every draw.
+    """
+
+    def __init__(self, config: RLPDConfig, encoder: EncoderFactory | Mapping[str, int], action_dim: int, seed: int) -> None:
+        self.config, self.action_dim = config, action_dim
+        self.generator = torch.Generator().manual_seed(seed)  # weights, and draws in `update`
+        self.rng = np.random.default_rng(seed)  # draws in `explore`
+        self.updates = 0  # critic updates so far
+        self.continuous = action_dim - int(config.gripper)
+        factory = StateFactory(encoder) if isinstance(encoder, Mapping) else encoder
+        self.values = Values(config, factory(self.generator), self.continuous, self.generator)
+        self.target = copy.deepcopy(self.values).requires_grad_(False)
+        self.actor = Mlp(
+            (self.encoder.output_dim, *config.hidden, 2 * self.continuous),
+            self.generator,
+            config.activation,
+            config.actor_layer_norm,
+            output_gain=0.01,
+        )
+        raw = math.log(math.expm1(config.initial_temperature))
+        self.raw_temperature = torch.tensor(raw, requires_grad=True)  # alpha = softplus(raw)
+        self.target_entropy = -self.continuous / 2 if config.target_entropy is None else config.target_entropy
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._value_parameters = list(self.values.parameters())
+        self._target_parameters = list(self.target.parameters())
+        self._actor_parameters = list(self.actor.parameters())
+        self._encoder_learns = any(True for _ in self.encoder.parameters())
+        self._optimizers = {
+            "values": _adam(self._value_parameters, self.config.learning_rate),
+            "actor": _adam(self._actor_parameters, self.config.learning_rate),
+            "temperature": _adam([self.raw_temperature], self.config.learning_rate),
+        }
+        self._fast_actor = numpy_forward(self.actor)
+        self._fast_gripper = None if self.values.gripper is None else numpy_forward(self.values.gripper)
+
+    @property
+    def encoder(self) -> ObservationEncoder:
+        return self.values.encoder
+
+    @property
+    def temperature(self) -> float:
+        """alpha."""
+        return float(F.softplus(self.raw_temperature.detach()))
+
+    def fit_normaliser(self, demonstrations: Batch) -> None:
+        """Set the encoder's normalisation, once, before the first update."""
+        self.encoder.fit(demonstrations)
+        self.target.encoder.fit(demonstrations)
+
+    # -- acting ------------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Nothing is carried from step to step."""
+
+    def act(self, observation: Observation) -> Proposal:
+        """Mean action and best gripper command: (1, A)."""
+        features = self._features(observation)
+        mean = self._fast_actor(features)[: self.continuous]
+        return self._proposal(np.tanh(mean), self._best_gripper(features))
+
+    def explore(self, observation: Observation) -> Proposal:
+        """A draw from the actor; the gripper command is random with probability `gripper_epsilon`: (1, A)."""
+        features = self._features(observation)
+        mean, log_std = np.split(self._fast_actor(features), 2)
+        std = np.exp(np.clip(log_std, gaussian.LOG_STD_MIN, gaussian.LOG_STD_MAX))
+        action = np.tanh(mean + std * self.rng.standard_normal(self.continuous, np.float32))
+        random = self._fast_gripper is not None and self.rng.random() < self.config.gripper_epsilon
+        return self._proposal(action, int(self.rng.integers(3)) if random else self._best_gripper(features))
+
+    @torch.no_grad()
+    def q(self, observation: Mapping[str, Array], action: Array) -> Array:
+        """min_i Q_i(s, a) of the online critics: () for one observation and action (A,), (B,) for batches."""
+        one = action.ndim == 1
+        features = self.encoder.encode(batched(observation) if one else observation)
+        actions = torch.from_numpy(np.ascontiguousarray(np.atleast_2d(action)[:, : self.continuous], np.float32))
+        lowest = self.values.critics(torch.cat([features, actions], 1)).min(0).values.numpy()
+        return lowest[0] if one else lowest
+
+    def _features(self, observation: Observation) -> Array:
+        if isinstance(self.encoder, StateEncoder):
+            return self.encoder.encode_one(observation)
+        with torch.no_grad():
+            return self.encoder.encode(batched(observation))[0].numpy()
+
+    def _best_gripper(self, features: Array) -> int | None:
+        return None if self._fast_gripper is None else int(self._fast_gripper(features).argmax())
+
+    def _proposal(self, action: Array, gripper: int | None) -> Proposal:
+        return single(action if gripper is None else np.append(action, GRIPPER[gripper]), Authority.POLICY)
+
+    # -- learning ----------------------------------------------------------------------------------------------------
+
+    def update(self, batch: Batch | Sequence[Batch], metrics: bool = False) -> dict[str, float]:
+        """One critic update for each batch, and an actor and temperature update after every `actor_every`-th.
+
+        Args:
+            batch: one batch, split into `config.utd` equal parts in order, or a sequence of batches that are used as they are.
+                To keep every part half and half, sample with `handrail.store.samplers.sample_mixed(..., batches=utd)`.
+            metrics: return the losses of the last updates; off, nothing is read back and the result is empty.
+        """
+        batches = batch.split(self.config.utd) if isinstance(batch, Batch) else batch
+        losses: dict[str, Tensor] = {}
+        for part in batches:
+            losses |= self._update_values(part)
+            self.updates += 1
+            if self.updates % self.config.actor_every == 0:
+                losses |= self._update_actor(part)
+        return {key: float(value.mean()) for key, value in losses.items()} | {"temperature": self.temperature} if metrics else {}
+
+    def _update_values(self, batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            s_next = self.encoder.encode(batch.next_observation)
+            s_next_target = self.target.encoder.encode(batch.next_observation) if self._encoder_learns else s_next
+            y = self.td_target(batch, s_next, s_next_target)
+        s = self._s = self.encoder.encode(batch.observation)
+        a = torch.from_numpy(batch.action)[:, : self.continuous]
+        q = self.values.critics(torch.cat([s, a], 1))  # (E, B)
+        loss = (q - y).square().mean()
+        losses = {"critic_loss": loss.detach(), "q_mean": q.detach()}
+        if self.values.gripper is not None:
+            gripper_loss = self._gripper_loss(batch, s, s_next, s_next_target)
+            loss, losses["gripper_loss"] = loss + gripper_loss, gripper_loss.detach()
+        self._step("values", loss, self._value_parameters)
+        torch._foreach_lerp_(self._target_parameters, self._value_parameters, self.config.tau)
+        return losses
+
+    @torch.no_grad()
+    def td_target(self, batch: Batch, s_next: Tensor, s_next_target: Tensor) -> Tensor:
+        """y = r + gamma (1 - terminated) min_{i in Z} Q'_i(s', a'), a' ~ pi(s'): (B,). Time running out is no end."""
+        a_next, _ = gaussian.sample(self.actor(s_next), self.generator)
+        q_next = self.target.critics(torch.cat([s_next_target, a_next], 1), self._subset()).amin(0)
+        return torch.addcmul(torch.from_numpy(batch.reward), self._discounts(batch), q_next)
+
+    @torch.no_grad()
+    def gripper_target(self, batch: Batch, s_next: Tensor, s_next_target: Tensor) -> Tensor:
+        """Double DQN: y = r - penalty * toggled + gamma (1 - terminated) Q'(s', argmax_g Q(s', g)): (B,)."""
+        assert self.values.gripper is not None and self.target.gripper is not None
+        best = self.values.gripper(s_next).argmax(1, keepdim=True)
+        q_next = self.target.gripper(s_next_target).gather(1, best)[:, 0]
+        reward = torch.from_numpy(batch.reward - np.float32(self.config.gripper_penalty) * self.toggled(batch))
+        return torch.addcmul(reward, self._discounts(batch), q_next)
+
+    def toggled(self, batch: Batch) -> Array:
+        """Whether each step commanded the gripper to change, (B,) float32."""
+        command, config = batch.action[:, -1], self.config
+        closes, opens = command < -0.5, command > 0.5
+        if config.gripper_feature is not None:
+            closed = batch.observation["state"][:, config.gripper_feature] < config.gripper_closed_below
+            closes, opens = closes & ~closed, opens & closed
+        return (closes | opens).astype(np.float32)
+
+    def _gripper_loss(self, batch: Batch, s: Tensor, s_next: Tensor, s_next_target: Tensor) -> Tensor:
+        assert self.values.gripper is not None
+        y = self.gripper_target(batch, s_next, s_next_target)
+        chosen = torch.from_numpy(gripper_index(batch.action[:, -1]))
+        return (self.values.gripper(s).gather(1, chosen[:, None])[:, 0] - y).square().mean()
+
+    def _update_actor(self, batch: Batch) -> dict[str, Tensor]:
+        s = self._s.detach()
+        outputs = self.actor(s)
+        a, log_pi = gaussian.sample(outputs, self.generator)
+        q = self.values.critics(torch.cat([s, a], 1)).mean(0)
+        alpha = F.softplus(self.raw_temperature)
+        loss = (alpha.detach() * log_pi - q).mean()
+        if self.config.bc_weight:
+            loss = loss + self.config.bc_weight * self._bc_loss(batch, outputs)
+        self._step("actor", loss, self._actor_parameters)
+        entropy = -log_pi.detach().mean()
+        self._step("temperature", alpha * (entropy - self.target_entropy), [self.raw_temperature])
+        return {"actor_loss": loss.detach(), "entropy": entropy}
+
+    def _bc_loss(self, batch: Batch, outputs: Tensor) -> Tensor:
+        """Mean over the rows of the operator, demonstrations included, of (tanh mu(s) - a)^2."""
+        operator = torch.from_numpy((batch.authority == Authority.OPERATOR).astype(np.float32))
+        error = (torch.tanh(gaussian.split(outputs)[0]) - torch.from_numpy(batch.action)[:, : self.continuous]).square()
+        return (operator * error.sum(1)).sum() / operator.sum().clamp(min=1.0)
+
+    def _step(self, name: str, loss: Tensor, parameters: list[Tensor]) -> None:
+        """One Adam step. Naming the parameters keeps the backward pass away from the weights of other networks."""
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._optimizers[name].step()
+
+    def _subset(self) -> Sequence[int] | None:
+        if self.config.target_subset == self.config.critics:
+            return None
+        order = torch.randperm(self.config.critics, generator=self.generator)
+        return order[: self.config.target_subset].tolist()
+
+    def _discounts(self, batch: Batch) -> Tensor:
+        return torch.from_numpy(np.where(batch.terminated, np.float32(0.0), np.float32(self.config.discount)))
+
+    # -- checkpoint --------------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Everything that a resumed run needs to go on bit for bit: (arrays, JSON values)."""
+        arrays = module_arrays("values", self.values) | module_arrays("target", self.target)
+        arrays |= module_arrays("actor", self.actor)
+        arrays["raw_temperature"] = self.raw_temperature.detach().numpy().copy()
+        for name, optimizer in self._optimizers.items():
+            arrays |= optimizer_arrays(f"adam_{name}", optimizer)
+        generators = {"torch": generator_text(self.generator), "numpy": self.rng.bit_generator.state}
+        return arrays, {"updates": self.updates, "generators": generators}
+
+    def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+        """Go on from `state()`; other keys in either mapping are ignored.
+
+        Raises:
+            CheckpointError: the networks are of another shape.
+        """
+        if "raw_temperature" not in arrays:
+            raise CheckpointError("checkpoint holds no RLPD learner (raw_temperature is missing): pass an RLPD checkpoint")
+        for name, module in (("values", self.values), ("target", self.target), ("actor", self.actor)):
+            load_module(name, module, arrays)
+        with torch.no_grad():
+            self.raw_temperature.fill_(float(arrays["raw_temperature"]))
+        for name, optimizer in self._optimizers.items():
+            load_optimizer(f"adam_{name}", optimizer, arrays)
+        self.updates = int(meta["updates"])
+        load_generator(self.generator, meta["generators"]["torch"])
+        self.rng.bit_generator.state = meta["generators"]["numpy"]
+
+
+def gripper_index(command: Array) -> Array:
+    """Last action dimension (B,) -> {0 close, 1 stay, 2 open}, thresholds +-0.5."""
+    return 1 + (command > 0.5).astype(np.int64) - (command < -0.5)
+
+
+def _adam(parameters: list[Tensor] | list[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)

@@ -1,0 +1,13 @@
+"""Encoders and the few network pieces that several algorithms share."""
+
+from . import gaussian
+from .arrays import generator_text, load_generator, load_module, load_optimizer, module_arrays, optimizer_arrays
+from .encoders import CnnConfig, CnnEncoder, EncoderFactory, ObservationEncoder, StateEncoder, StateFactory, batched, state_sizes
+from .fast import numpy_forward
+from .mlp import Ensemble, Mlp
+
+__all__ = [
+    "CnnConfig", "CnnEncoder", "EncoderFactory", "Ensemble", "Mlp", "ObservationEncoder", "StateEncoder", "StateFactory",
+    "batched", "gaussian", "generator_text", "load_generator", "load_module", "load_optimizer", "module_arrays",
+    "numpy_forward", "optimizer_arrays", "state_sizes",
+]  # fmt: skip
