@@ -30,8 +30,19 @@ class Claims:
         return self.driver.source is Authority.OPERATOR
 
     @property
-    def assisted(self) -> bool:
-        return self.assistant is not None and self.level > 0.0
+    def share(self) -> float:
+        """The assistant's level, in [0, 1]; 0 when it proposes nothing or its level is not a number."""
+        return min(self.level, 1.0) if self.assistant is not None and self.level > 0.0 else 0.0
+
+    @property
+    def help(self) -> Array:
+        """What the assistant proposes, (A,); zeros when it proposes nothing."""
+        return np.zeros_like(self.hold) if self.assistant is None else self.assistant.actions[0]
+
+    def by_operator(self, action: Array, reason: str) -> Command:
+        """The operator's command; guidance is added only where they drive, and never edits `action`."""
+        level = self.share if self.operator_drives else 0.0
+        return Command(action, Authority.OPERATOR, level, level * self.help if level else None, reason)
 
 
 Rule = Callable[[Claims], Command | None]
@@ -47,24 +58,20 @@ def operator_wins(c: Claims) -> Command | None:
     """A person who moves the device drives, whatever the policy or the assistant proposes."""
     if c.operator is None or c.operator.action is None:
         return None
-    return Command(c.operator.action, Authority.OPERATOR, reason=c.operator.cause.name.lower())
+    return c.by_operator(c.operator.action, c.operator.cause.name.lower())
 
 
 def operator_guided(c: Claims) -> Command | None:
     """Where the operator is the driver, assistance is a force on their hand and never edits their command."""
-    if not c.operator_drives:
-        return None
-    guidance = c.level * c.assistant.actions[0] if c.assisted and c.assistant is not None else None
-    return Command(c.driver.actions[0], Authority.OPERATOR, c.level if c.assisted else 0.0, guidance, "operator drives")
+    return c.by_operator(c.driver.actions[0], "operator drives") if c.operator_drives else None
 
 
 def assistant_helps(c: Claims) -> Command | None:
     """The assistant takes its share: level 1 switches, between 0 and 1 blends."""
-    if not c.assisted or c.assistant is None:
+    if not c.share:
         return None
-    level = float(np.clip(c.level, 0.0, 1.0))
-    action = (1.0 - level) * c.driver.actions[0] + level * c.assistant.actions[0]
-    return Command(action, Authority.ASSISTANT, level, reason="assist")
+    action = (1.0 - c.share) * c.driver.actions[0] + c.share * c.help
+    return Command(action, Authority.ASSISTANT, c.share, reason="assist")
 
 
 def policy_drives(c: Claims) -> Command | None:

@@ -54,7 +54,10 @@ class Pacer:
         self._deadline_ns = self._started_ns
 
     def wait(self) -> float:
-        """Sleep until the next deadline; return the time since `start` [s]. A missed deadline is counted, not chased."""
+        """Sleep until the next deadline; return the time since `start` [s].
+
+        A missed deadline is counted, not chased: the next one is a whole period later.
+        """
         self._deadline_ns += self.period_ns
         if self.clock.now_ns() > self._deadline_ns:
             self.overruns += 1

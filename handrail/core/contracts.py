@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from .values import Array, Assessment, Intent, Observation, Proposal, Step, StepView
+from .values import Array, Assessment, Authority, Intent, Observation, Proposal, Step, StepView
 
 
 @runtime_checkable
@@ -76,6 +76,4 @@ class Sink(Protocol):
 
 def single(action: Array, source: int, made_at_s: float = 0.0) -> Proposal:
     """Wrap one action (A,) as a chunk of length 1."""
-    from .values import Authority
-
     return Proposal(np.asarray(action, dtype=np.float32)[None], Authority(source), made_at_s)

@@ -67,9 +67,14 @@ class RenderError(HandrailError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return up to `count` of `known` that look like `name`, best first, ignoring case and punctuation."""
-    folded = {_fold(candidate): candidate for candidate in known}
-    return [folded[match] for match in difflib.get_close_matches(_fold(name), folded, n=count, cutoff=0.4)]
+    """Return up to `count` of `known` that look like `name`, best first, ignoring case and punctuation.
+
+    A name much less alike than the best one is left out: after "--sed", "--seed" is help and "--steps" is noise.
+    """
+    likeness = {candidate: _likeness(name, candidate) for candidate in known}
+    ranked = sorted(likeness, key=lambda candidate: (-likeness[candidate], candidate))
+    floor = max(0.4, likeness[ranked[0]] - 0.2) if ranked else 1.0
+    return [candidate for candidate in ranked[:count] if likeness[candidate] >= floor]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
@@ -88,8 +93,12 @@ def require_finite(what: str, array: ArrayLike) -> np.ndarray:
         return values
     index = tuple(int(i) for i in np.argwhere(~finite)[0])
     raise NonFiniteError(
-        f"{what} holds {values[index]} at index {list(index)}; every entry must be finite: check the source of this value"
+        f"{what} holds {values[index]} at index {list(index)}, every entry must be finite: check where it comes from"
     )
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, _fold(one), _fold(other)).ratio()
 
 
 def _fold(name: str) -> str:
