@@ -108,6 +108,7 @@ class Nerves:
 
     def __init__(self, traits: Traits, action_scale: Array, period_s: float, rng: np.random.Generator) -> None:
         self._traits, self._scale, self._period_s, self._rng = traits, action_scale, period_s, rng
+        self._dim = len(action_scale) + 1
         self._lapse_steps, self._axes = 0, (0, 0)
 
     def execute(self, action: Array) -> Array:
@@ -128,8 +129,8 @@ class Nerves:
         if self._lapse_steps == 0 and begins < self._traits.lapse_rate_hz * self._period_s:
             seconds = LAPSE_S[0] + length * (LAPSE_S[1] - LAPSE_S[0])
             self._lapse_steps = round(seconds / self._period_s)
-            first = int(axis * 3)
-            self._axes = (first, (first + 1) % 3) if kind < 0.5 else (0, 0)
+            first = int(axis * self._dim)
+            self._axes = (first, (first + 1) % self._dim) if kind < 0.5 else (0, 0)
 
     def _lapse(self, action: Array) -> Array:
         one, other = self._axes

@@ -15,7 +15,7 @@ REACTION_MEDIAN_S = 0.6
 REACTION_LOG_SIGMA = 0.3
 MINIMUM_HOLD_S = 1.0
 STALL = 0.02  # progress below this over `patience` is no progress
-RESTORED = 0.08  # progress above that at take-over which counts as restored
+RESTORED = 0.2  # progress above that at take-over which counts as restored, with the phase that was in trouble done
 SAFE_FACTOR = 1.5  # danger is over beyond this multiple of the margin
 FALSE_ALARM_WINDOW_S = (0.5, 5.0)
 
@@ -51,7 +51,7 @@ class TakeoverLaw:
     def begin(self, rng: np.random.Generator) -> None:
         """Start an episode with its own noise."""
         self._rng = rng
-        self._step = 0
+        self._step, self._times_stuck = 0, 0
         window = rng.uniform(*FALSE_ALARM_WINDOW_S)
         wrong = rng.random() < self._traits.false_alarm_rate
         self._false_alarm_step = round(window / self._period_s) if wrong else -1
@@ -75,8 +75,9 @@ class TakeoverLaw:
     def _trouble_now(self, truth: Truth) -> TakeoverCause:
         if truth.failure_margin_m < self._traits.danger_m:
             return TakeoverCause.DANGER
-        waited = len(self._progress) > self._patience_steps
-        stalled = waited and truth.progress - self._progress[0] < STALL
+        patience = max(1, self._patience_steps // (2 if self._times_stuck else 1))
+        waited = len(self._progress) > patience
+        stalled = waited and truth.progress - self._progress[-1 - patience] < STALL
         return TakeoverCause.STUCK if stalled else TakeoverCause.NONE
 
     def _maybe_take_over(self, truth: Truth) -> None:
@@ -106,7 +107,8 @@ class TakeoverLaw:
 
     def _take_over(self, cause: TakeoverCause, truth: Truth) -> None:
         self._cause, self._held, self._good = cause, 0, 0
-        self._progress_before = truth.progress
+        self._progress_before, self._phase_before = truth.progress, truth.phase
+        self._times_stuck += cause is TakeoverCause.STUCK
         self.tally.takeovers += 1
         self.tally.false_alarms += cause is TakeoverCause.FALSE_ALARM
 
@@ -117,6 +119,8 @@ class TakeoverLaw:
             self._watch()
 
     def _restored(self, truth: Truth) -> bool:
+        if self._cause is TakeoverCause.STUCK and (self._times_stuck > 1 or truth.phase == self._phase_before):
+            return False
         gained = truth.progress - self._progress_before
         safe = truth.failure_margin_m > SAFE_FACTOR * self._traits.danger_m
         return safe and gained >= (RESTORED if self._cause is TakeoverCause.STUCK else 0.0)
