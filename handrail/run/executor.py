@@ -1,7 +1,7 @@
 """Where jobs run: processes of this machine, or a Ray cluster. Only JSON crosses the border; functions go by name.
 
 A job is a JSON dict, a function a `module:function` that takes one and returns something JSON can say. One process a
-job, one torch thread a process. A job that fails, or whose process dies, is an `Outcome` with an error; the others go on.
+job, one torch thread a process. A job that fails, or whose process dies, is an `Outcome` with an error; others go on.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _start(function: str, index: int, job: str) -> _Child:
     output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its child
     program = f"from handrail.run.executor import serve; serve({function!r}, {write_end})"
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *sys.argv],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=output,
@@ -187,6 +187,7 @@ def _stop(children: Sequence[_Child]) -> None:
 def serve(function: str, answer: int) -> None:
     """Be the child: read a job from standard input, run it, write `{"value": ...}` or `{"error": ...}` to `answer`."""
     os.set_inheritable(answer, False)
+    sys.argv = sys.argv[1:]  # the command that the user typed, for the record
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -67,7 +67,7 @@ class TubeInsertionExpert:
         turned = abs(half_turn(wrap(yaw - env.tool_yaw)))
         low = tool[2] < cap[2] + 0.03
         if low and aside > 0.012 or not low and (aside > 0.01 or turned > 0.15):
-            away = cap + (0, 0, 0.055)
+            away = cap + (0, 0, 0.045)
             up = np.array([*tool[:2], away[2]]) if low and aside < 0.05 else away
             return Waypoint(up, yaw, 1.0, False, "above")
         if tool[2] > cap[2] + 0.006:
@@ -78,7 +78,7 @@ class TubeInsertionExpert:
         env = self.env
         tool, tip = env.tool_position, env.tip
         to_hole = tube.HOLE + bias_m[:2] - tip[:2]
-        clear = tube.HOLE_TOP_M + 0.02
+        clear = tube.HOLE_TOP_M + 0.015
         offset = float(np.linalg.norm(to_hole))
         if offset < 0.005 or env.depth_m() > 0.002:
             down = np.array([*(tool[:2] + to_hole), tool[2] - 0.05])

@@ -38,7 +38,8 @@ class Progress:
 class PandaTask(gym.Env[dict[str, Array], Array]):
     """10 Hz actions, 500 Hz physics, 100-step episodes, sparse reward.
 
-    Observation: "state" (18,): joint positions 7, joint velocities 7, gripper command in [0, 1], tool position 3, as in gym-hil;
+    Observation: "state" (18,): joint positions 7, joint velocities 7, gripper opening commanded
+    (1 open, 0 closed; gym-hil: 0 to 255), tool position 3, as in gym-hil;
     "environment_state": the object's pose, seen through `PoseNoise`; with `cameras`, "images.<camera>" (128, 128, 3) uint8.
     Action (A,) in [-1, 1]: tool displacement (and yaw), then the gripper: <= -0.5 close, >= 0.5 open, else stay.
 
@@ -234,8 +235,8 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
         jitter = self.np_random.normal(size=4) * self.noise.jitter_share
         bias_m = self._progress.bias_m + jitter[:3] * self.noise.sigma_m
         bias_rad = self._progress.bias_rad + float(jitter[3]) * self.noise.sigma_rad
-        gripper = self.data.ctrl[self._gripper] / GRIPPER_CLOSED
-        state = np.concatenate([self.data.qpos[:7], self.data.qvel[:7], [gripper], self.tool_position])
+        opening = 1.0 - self.data.ctrl[self._gripper] / GRIPPER_CLOSED
+        state = np.concatenate([self.data.qpos[:7], self.data.qvel[:7], [opening], self.tool_position])
         observation = {
             "state": state.astype(np.float32),
             "environment_state": self._object_pose(bias_m, bias_rad).astype(np.float32),

@@ -19,14 +19,13 @@ TUBE_RADIUS_M = 0.008
 CLEARANCE_M = 0.001  # radial
 TIP_M = 0.053  # tube centre to the lowest point of its round bottom
 CAP_M = 0.045  # tube centre to the middle of the cap, where it is gripped
-HOLE_TOP_M = 0.06
+HOLE_TOP_M = 0.045
 INSERTED_M = 0.020
-HOLE = np.array([0.5, 0.12])  # [m]
-RACK = np.array([0.45, -0.10])  # [m] centre of the range of the rack
+HOLE = np.array([0.5, 0.06])  # [m]
+RACK = np.array([0.47, -0.06])  # [m] centre of the range of the rack
 RACK_RANGE = np.array([0.03, 0.03])
 RACK_TURN = np.deg2rad(25.0)
-RACK_TOP_M = 0.04
-LIFTED_M = 0.035  # the tube has left the rack
+RACK_TOP_M = 0.03
 
 
 class TubeInsertion(PandaTask):
@@ -39,8 +38,8 @@ class TubeInsertion(PandaTask):
 
     name = "TubeInsertion"
     instruction = "insert the tube into the hole"
-    action_scale = np.array([0.025, 0.025, 0.025, 0.25])
-    home = np.array([0.0, -0.115, 0.0, -2.39, 0.0, 2.275, 0.785])
+    action_scale = np.array([0.03, 0.03, 0.03, 0.25])
+    home = np.array([0.0, 0.04, 0.0, -2.41, 0.0, 2.45, 0.785])
     object_dim = 7
 
     def __init__(self, **options: Any) -> None:
@@ -164,10 +163,10 @@ def _scene() -> tuple[str, dict[str, bytes]]:
     spec.option.noslip_iterations = 5
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     spec.stat.center, spec.stat.extent = [0.4, 0.0, 0.2], 0.8
-    spec.visual.headlight.ambient = [0.45] * 3
+    spec.visual.headlight.ambient = [0.4] * 3
     world = spec.worldbody
-    world.add_light(pos=[0.2, 0, 2.5], dir=[0.1, 0, -1], diffuse=[0.7] * 3)
-    world.add_camera(name="front", pos=[1.05, 0.0, 0.55], quat=[0.5963678, 0.3799282, 0.3799282, 0.5963678], fovy=45)
+    world.add_light(pos=[0.2, 0, 2.5], dir=[0.1, 0, -1], diffuse=[0.35] * 3)
+    world.add_camera(name="front", pos=[1.0, 0.0, 0.42], quat=[0.5963678, 0.3799282, 0.3799282, 0.5963678], fovy=40)
     world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.01], rgba=[0.82, 0.84, 0.87, 1])
     _add_rack(world)
     _add_tube(world)

@@ -1,0 +1,108 @@
+"""A run folder: resolved config, metrics line by line, checkpoints, result. What `handrail report` and `handrail bench` read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from handrail.core.errors import CheckpointError, WriteError
+from handrail.core.provenance import command_line, git_hash, machine
+from handrail.store import checkpoint
+
+
+class RunFolder:
+    """Owns the files of one run; every write is atomic or a whole line.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"cannot write run folder {path} ({error.strerror}): choose another with --out") from error
+
+    @property
+    def episodes(self) -> Path:
+        return self.path / "episodes"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last"
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the resolved configuration with where it came from."""
+        self._write("config.json", {**config, "git": git_hash(), "command": command_line(), "machine": machine()})
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the configuration this run was started with.
+
+        Raises:
+            CheckpointError: this is no run folder.
+        """
+        file = self.path / "config.json"
+        if not file.is_file():
+            raise CheckpointError(f"{self.path} has no config.json: give a folder that 'handrail train' has written")
+        return json.loads(file.read_text())
+
+    def log(self, kind: str, **values: Any) -> None:
+        """Append one line of metrics."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"kind": kind, **values}) + "\n")
+
+    def lines(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Yield the metrics of one kind, oldest first."""
+        file = self.path / "metrics.jsonl"
+        for text in file.read_text().splitlines() if file.exists() else ():
+            line = json.loads(text)
+            if line["kind"] == kind:
+                yield line
+
+    def rewind(self, online_steps: int) -> None:
+        """Forget the metrics after `online_steps`: a resumed run measures them again. A torn last line goes too."""
+        file = self.path / "metrics.jsonl"
+        texts = file.read_text().splitlines() if file.exists() else []
+        kept = [text for text in texts if (line := _parse(text)) and line.get("online_steps", 0) <= online_steps]
+        self._replace("metrics.jsonl", "".join(text + "\n" for text in kept))
+
+    def has_checkpoint(self) -> bool:
+        return checkpoint.exists(self.checkpoint)
+
+    def write_result(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the finished run's numbers and return them with their provenance."""
+        complete = {**result, "git": git_hash(), "command": command_line(), "machine": machine()}
+        self._write("result.json", complete)
+        return complete
+
+    def read_result(self) -> dict[str, Any] | None:
+        file = self.path / "result.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def clear(self) -> None:
+        """Remove everything that an earlier run left here."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+
+    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+        self._replace(name, json.dumps(value, indent=1) + "\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        temporary = self.path / f"{name}.tmp"
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

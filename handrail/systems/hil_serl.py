@@ -1,0 +1,366 @@
+"""HIL-SERL: the human-in-the-loop RL baseline (Luo et al. 2024), and the methods that its table compares.
+
+Twenty demonstrations by an expert-tier person fill the demonstration buffer. Then the policy drives, an ordinary person takes over when
+it gets stuck, operator steps enter both buffers, and RLPD learns from halves of each. `rlpd` is the same without the person;
+`bc` clones the same demonstrations; `hg-dagger` (Kelly et al. 2019) clones demonstrations and operator steps while the policy drives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from handrail.core.contracts import Policy
+from handrail.core.errors import unknown_name
+from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
+from handrail.core.values import Array, Observation, Proposal, Step
+from handrail.learn import BC, RLPD, BCConfig, RLPDConfig
+from handrail.nets import state_sizes
+from handrail.operators import Person
+from handrail.operators.traits import FIRST_TRAINING_DRAW
+from handrail.run.demonstrate import demonstrate
+from handrail.run.evaluate import Evaluation, evaluate
+from handrail.run.film import Film, without_film
+from handrail.run.folder import RunFolder
+from handrail.run.loop import episode
+from handrail.run.supervised import Supervised
+from handrail.store import DatasetWriter, EpisodeMeta, ReplayRing, checkpoint
+from handrail.store.metrics import summarise
+from handrail.store.ring import Batch
+from handrail.store.samplers import sample_mixed
+from handrail.systems.progress import Progress
+from handrail.tasks import TASKS as ALL_TASKS
+from handrail.tasks import make
+from handrail.tasks.hil.experts import expert_for
+
+TASKS = ("PickCube", "TubeInsertion")
+GRIPPER_FEATURE = 14  # of "state": the opening commanded
+DEMONSTRATOR_DRAW = FIRST_TRAINING_DRAW + 1_000  # + run seed: who shows the task
+OPERATOR_DRAW = FIRST_TRAINING_DRAW  # + run seed: who watches the training
+
+RATE_WINDOW = 3_000  # online steps over which the first and the last intervention rate are taken
+
+
+@dataclass(frozen=True)
+class Method:
+    """What distinguishes the methods of the table."""
+
+    learner: str  # "rlpd" or "bc"
+    online: bool  # the policy acts and learns online
+    operator: bool  # a person watches and takes over
+
+
+METHODS_BY_NAME = {
+    "bc": Method("bc", online=False, operator=False),
+    "rlpd": Method("rlpd", online=True, operator=False),
+    "hg-dagger": Method("bc", online=True, operator=True),
+    "hil-serl": Method("rlpd", online=True, operator=True),
+}
+METHODS = tuple(METHODS_BY_NAME)
+
+
+@dataclass(frozen=True)
+class HilSerlConfig:
+    """One training run.
+
+    Attributes:
+        online_steps: environment steps with the policy as driver.
+        demonstrations: successful episodes by the expert-tier person.
+        start_steps: online steps before the first update.
+        bc_updates: updates on the demonstrations before the policy drives, for the cloning methods.
+        evaluate_every, evaluate_episodes: autonomous check on development seeds during training [steps, episodes].
+        final_episodes: episodes of the evaluation that the table reports.
+        filmed_episodes: of those, the last ones on video.
+        record_every: every n-th training episode is filmed and kept on disk.
+        checkpoint_every: online steps between checkpoints, which fall on episode ends.
+        patience_scale, reaction_scale: sensitivity of the headline to the person.
+    """
+
+    online_steps: int = 30_000
+    demonstrations: int = 20
+    start_steps: int = 100
+    bc_updates: int = 5_000
+    evaluate_every: int = 3_000
+    evaluate_episodes: int = 20
+    final_episodes: int = 100
+    filmed_episodes: int = 4
+    record_every: int = 50
+    checkpoint_every: int = 3_000
+    tier: str = "ordinary"
+    patience_scale: float = 1.0
+    reaction_scale: float = 1.0
+    rlpd: RLPDConfig = field(default_factory=lambda: RLPDConfig(gripper=True, gripper_feature=GRIPPER_FEATURE))
+    bc: BCConfig = field(default_factory=BCConfig)
+
+
+_STANDARD = HilSerlConfig()
+BUDGETS: dict[str, HilSerlConfig] = {
+    "smoke": replace(
+        _STANDARD, online_steps=600, demonstrations=3, bc_updates=200, evaluate_every=300, evaluate_episodes=2,
+        final_episodes=4, filmed_episodes=1, record_every=4, checkpoint_every=300,
+    ),
+    "quick": replace(_STANDARD, online_steps=12_000, final_episodes=50),
+    "standard": _STANDARD,
+    "paper": replace(_STANDARD, online_steps=60_000, rlpd=replace(_STANDARD.rlpd, utd=4)),
+}  # fmt: skip
+
+
+class Training:
+    """The state of one run: what `save` writes and `load` brings back, to go on bit for bit."""
+
+    def __init__(self, task: str, method: str, seed: int, config: HilSerlConfig) -> None:
+        self.task, self.method, self.seed, self.config = task, METHODS_BY_NAME[method], seed, config
+        self.env = Film(make(task))
+        expert = expert_for(self.env.unwrapped)
+        self.person = Person(
+            self.env.unwrapped, expert, tier=config.tier, patience_scale=config.patience_scale, reaction_scale=config.reaction_scale
+        )  # fmt: skip
+        self.demonstrator = Person(self.env.unwrapped, expert, tier="expert", drives=True)
+        self.watched = Supervised(self.env, operator=self.person if self.method.operator else None)
+        self.alone = Supervised(self.env)
+        self.online, self.demonstrations = (ReplayRing(config.online_steps + 10_000) for _ in range(2))
+        self.rng = np.random.default_rng([seed, 1])
+        observation, _ = self.env.reset(seed=0)
+        shape = state_sizes(observation), self.env.action_space.shape[0]  # type: ignore[index]
+        self.learner = RLPD(config.rlpd, *shape, seed) if self.method.learner == "rlpd" else BC(config.bc, *shape, seed)
+        self.episodes, self.demonstration_seconds = 0, 0.0
+        self.operator_held: list[bool] = []  # an entry an online step
+
+    @property
+    def steps(self) -> int:
+        return len(self.operator_held)
+
+    def prepare(self) -> None:
+        """Demonstrations into their buffer, normalisation from them, and a cloned policy where the method starts from one."""
+        supervised = Supervised(self.env, operator=self.demonstrator)
+        for steps in demonstrate(supervised, self.config.demonstrations, self.seed, DEMONSTRATOR_DRAW + self.seed):
+            self.demonstration_seconds += len(steps) / supervised.rate_hz
+            for step in steps:
+                self.demonstrations.add(step)
+        self.learner.fit_normaliser(self.demonstrations.all())
+        if isinstance(self.learner, BC):
+            for _ in range(self.config.bc_updates):
+                self.learner.update(self.demonstrations.sample(self.config.bc.batch_size, self.rng))
+
+    def run_episode(self) -> tuple[list[Step], dict[str, float]]:
+        """One online episode: act, record, learn after every step. Returns its steps and the last losses."""
+        steps, losses = [], {}
+        seed = training_env_seed(self.seed, self.episodes)
+        for step in episode(self.watched, self.explorer(), seed=seed, operator_draw=OPERATOR_DRAW + self.seed):
+            steps.append(step)
+            self.remember(without_film(step))
+            if self.steps > self.config.start_steps:
+                losses = self.learn(metrics=step.done)
+        self.episodes += 1
+        return steps, losses
+
+    def remember(self, step: Step) -> None:
+        """Online steps into the online buffer; operator steps into the demonstrations as well."""
+        self.operator_held.append(step.intervention)
+        self.online.add(step)
+        if step.intervention:
+            self.demonstrations.add(step)
+
+    def learn(self, metrics: bool) -> dict[str, float]:
+        """The updates of one online step."""
+        if isinstance(self.learner, BC):
+            return self.learner.update(self.demonstrations.sample(self.config.bc.batch_size, self.rng), metrics=metrics)
+        return self.learner.update(self.mixed_batches(), metrics=metrics)
+
+    def mixed_batches(self) -> list[Batch]:
+        rlpd = self.config.rlpd
+        return sample_mixed(self.online, self.demonstrations, rlpd.batch_size, self.rng, rlpd.utd)
+
+    def explorer(self) -> Policy:
+        return _Exploring(self.learner) if isinstance(self.learner, RLPD) else self.learner
+
+    def evaluate(self, seeds: range, **watch: Any) -> Evaluation:
+        return evaluate(self.alone, self.learner, seeds, **watch)
+
+    def save(self, folder: Path) -> None:
+        tensors, learner = self.learner.state()
+        arrays = {f"learner/{key}": value for key, value in tensors.items()}
+        for name, ring in (("online", self.online), ("demonstrations", self.demonstrations)):
+            arrays |= {f"{name}/{key}": value for key, value in ring.state().items()}
+        arrays["operator_held"] = np.array(self.operator_held, bool)
+        meta = {"task": self.task, "seed": self.seed, "steps": self.steps, "episodes": self.episodes, "learner": learner}
+        meta |= {"rng": self.rng.bit_generator.state, "demonstration_seconds": self.demonstration_seconds}
+        checkpoint.save(folder, arrays, meta | {"person": {str(draw): n for draw, n in self.person.episodes.items()}})
+
+    def load(self, folder: Path) -> None:
+        """Raises CheckpointError where the checkpoint is missing, damaged or of another task."""
+        arrays, meta = checkpoint.load(folder, task=self.task)
+        self.learner.load_state(_under(arrays, "learner/"), meta["learner"])
+        self.online.load_state(_under(arrays, "online/"))
+        self.demonstrations.load_state(_under(arrays, "demonstrations/"))
+        self.operator_held = arrays["operator_held"].tolist()
+        self.episodes, self.demonstration_seconds = meta["episodes"], meta["demonstration_seconds"]
+        self.rng.bit_generator.state = meta["rng"]
+        self.person.episodes = {int(draw): n for draw, n in meta["person"].items()}
+
+
+@dataclass(frozen=True)
+class _Exploring:
+    """The learner as it acts in training."""
+
+    learner: RLPD
+
+    def reset(self) -> None:
+        self.learner.reset()
+
+    def act(self, observation: Observation) -> Proposal:
+        return self.learner.explore(observation)
+
+
+def run(
+    *, task: str, method: str, seed: int, budget: str, folder: Path, resume: bool = True, config: HilSerlConfig | None = None
+) -> dict[str, Any]:
+    """Train and evaluate one run, and return its result. Resumes from the last checkpoint in `folder` unless told not to.
+
+    Args:
+        config: replaces the budget's.
+
+    Raises:
+        UnknownNameError: no such task, method or budget.
+    """
+    for kind, name, known in (("task", task, ALL_TASKS), ("method", method, METHODS_BY_NAME), ("budget", budget, BUDGETS)):
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    torch.set_num_threads(1)
+    out = RunFolder(folder)
+    if resume and (result := out.read_result()) is not None:
+        return result
+    config = config or BUDGETS[budget]
+    training = Training(task, method, seed, config)
+    if resume and out.has_checkpoint():
+        training.load(out.checkpoint)
+        out.rewind(training.steps)
+    else:
+        out.clear()
+        out.write_config({"system": "hil-serl", "task": task, "method": method, "seed": seed, "budget": budget, **asdict(config)})
+        training.prepare()
+    with Progress(f"{method} on {task}, seed {seed}", config.online_steps if training.method.online else 0) as progress:
+        _train(training, out, progress)
+        return _finish(training, out, budget, method, progress)
+
+
+def _train(training: Training, out: RunFolder, progress: Progress) -> None:
+    config = training.config
+    if not training.method.online:
+        return
+    with DatasetWriter(out.episodes, training.env.unwrapped.fps, images="video") as writer:  # type: ignore[attr-defined]
+        while training.steps < config.online_steps:
+            before = training.steps
+            training.env.rolling = training.episodes % config.record_every == 0
+            steps, losses = training.run_episode()
+            if training.env.rolling:
+                _record(writer, steps, _meta(training, steps, training_env_seed(training.seed, training.episodes - 1)))
+            training.env.rolling = False
+            kind = training.env.unwrapped.failure_kind()  # type: ignore[attr-defined]
+            out.log("episode", episode=training.episodes, online_steps=training.steps, failure_kind=kind, **summarise(steps))
+            out.log("update", online_steps=training.steps, **losses)
+            progress.update(training.steps, steps)
+            if _passed(before, training.steps, config.evaluate_every):
+                _log_evaluation(out, training, training.evaluate(DEVELOPMENT_ENV_SEEDS[: config.evaluate_episodes]))
+            if _passed(before, training.steps, config.checkpoint_every):
+                training.save(out.checkpoint)
+
+
+def _finish(training: Training, out: RunFolder, budget: str, method: str, progress: Progress) -> dict[str, Any]:
+    """Save the policy, evaluate it on the evaluation seeds, and write the result."""
+    config = training.config
+    training.save(out.checkpoint)
+    out.log("latency", online_steps=training.steps, decide_ms=[round(ms, 4) for ms in list(training.watched.decide_ms)[-2000:]])
+    with DatasetWriter(out.episodes, training.env.unwrapped.fps, images="video") as writer:  # type: ignore[attr-defined]
+        evaluation = _final_evaluation(training, writer, progress)
+    _log_evaluation(out, training, evaluation)
+    return out.write_result(
+        {
+            "system": "hil-serl", "task": training.task, "method": method, "seed": training.seed, "budget": budget,
+            "online_steps": training.steps, "episodes": training.episodes,
+            "success_rate_autonomous": evaluation.success_rate, "episodes_success": evaluation.success,
+            "return_mean": evaluation.return_mean, "failure_modes": evaluation.failures,
+            "demonstrations": config.demonstrations, "demonstration_seconds": round(training.demonstration_seconds, 1),
+            **_online_numbers(training, out), "wall_s": round(progress.wall_s(), 1),
+        }
+    )  # fmt: skip
+
+
+def _final_evaluation(training: Training, writer: DatasetWriter, progress: Progress) -> Evaluation:
+    seeds = EVALUATION_ENV_SEEDS[: training.config.final_episodes]
+    first_filmed = len(seeds) - training.config.filmed_episodes
+
+    def after(index: int, steps: list[Step]) -> None:
+        progress.note(f"evaluating {index + 1}/{len(seeds)}")
+        if training.env.rolling:
+            _record(writer, steps, _meta(training, steps, seeds[index]))
+        training.env.rolling = index + 1 >= first_filmed
+
+    training.env.rolling = first_filmed <= 0
+    evaluation = training.evaluate(seeds, after=after)
+    training.env.rolling = False
+    return evaluation
+
+
+def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
+    """The numbers of the online phase; None where there was none."""
+    held = np.array(training.operator_held, float)
+    episodes = list(out.lines("episode"))
+    if not episodes:
+        return {"intervention_rate": 0.0, "operator_seconds": 0.0, "takeovers": 0, "assistant_rate": 0.0}
+    window = min(RATE_WINDOW, len(held))
+    rate_hz = training.watched.rate_hz
+    reached = next((e["online_steps"] for e in out.lines("evaluation") if e["success_rate"] >= 0.8), None)
+    causes: Counter[str] = Counter()
+    for line in episodes:
+        causes.update(line["operator_steps_by_cause"])
+    return {
+        "success_rate_assisted": float(np.mean([e["success"] for e in episodes])),
+        "intervention_rate": float(held.mean()),
+        "intervention_rate_first": float(held[:window].mean()),
+        "intervention_rate_last": float(held[-window:].mean()),
+        "takeovers": sum(sum(e["takeovers"].values()) for e in episodes),
+        "operator_steps_by_cause": dict(causes),
+        "operator_seconds": float(held.sum() / rate_hz),
+        "operator_seconds_to_80": None if reached is None else float(held[:reached].sum() / rate_hz),
+        "steps_to_80": reached,
+        "assistant_rate": sum(e["assistant_steps"] for e in episodes) / max(1, len(held)),
+        "clipped_steps": training.watched.clipped_steps,
+        "failures_online": sum(bool(e["failure_kind"] and not e["success"]) for e in episodes),
+    }
+
+
+def _log_evaluation(out: RunFolder, training: Training, evaluation: Evaluation) -> None:
+    out.log(
+        "evaluation", online_steps=training.steps, success_rate=evaluation.success_rate, episodes=len(evaluation.success),
+        return_mean=evaluation.return_mean, failure_modes=evaluation.failures,
+    )  # fmt: skip
+
+
+def _record(writer: DatasetWriter, steps: list[Step], meta: EpisodeMeta) -> None:
+    for step in steps:
+        writer.add(step)
+    writer.commit(meta)
+
+
+def _meta(training: Training, steps: list[Step], env_seed: int) -> EpisodeMeta:
+    task = training.env.unwrapped
+    return EpisodeMeta(
+        task=training.task, instruction=task.instruction, env_seed=env_seed, run_seed=training.seed,  # type: ignore[attr-defined]
+        operator_draw=OPERATOR_DRAW + training.seed, operator_tier=training.config.tier, success=steps[-1].success,
+        failure_kind=task.failure_kind(), policy_version=str(training.steps), config_hash="",  # type: ignore[attr-defined]
+    )  # fmt: skip
+
+
+def _passed(before: int, now: int, every: int) -> bool:
+    return before // every < now // every
+
+
+def _under(mapping: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {key.removeprefix(prefix): value for key, value in mapping.items() if key.startswith(prefix)}
+
