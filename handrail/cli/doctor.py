@@ -19,7 +19,7 @@ SUMMARY = "check that this machine is ready, and say what to do if not"
 
 MIN_PYTHON = (3, 11)
 MUJOCO_BEFORE = (3, 9)
-APT_LINE = "sudo apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri"
+APT_LINE = "sudo apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0"
 
 RENDER = """
 import time

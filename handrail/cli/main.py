@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib
 import os
@@ -96,9 +97,24 @@ def _say(line: str, code: int = 2) -> int:
 
 
 def _render_without_a_screen() -> None:
-    """Where no screen is attached MuJoCo must draw through EGL; it reads this once, when it is imported."""
-    if not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    """Choose EGL where no screen is attached; MuJoCo reads the choice once, when it is imported.
+
+    An EGL that this machine does not have is dropped: with it, importing MuJoCo fails; without it, state-only work
+    goes on and whoever draws gets a `RenderError`.
+    """
+    chosen = os.environ.get("MUJOCO_GL", "" if os.environ.get("DISPLAY") else "egl")
+    if chosen == "egl" and _can_load("libEGL.so.1"):
+        os.environ["MUJOCO_GL"] = "egl"
+    elif chosen == "egl":
+        os.environ.pop("MUJOCO_GL", None)
+
+
+def _can_load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _print_verbs() -> None:
