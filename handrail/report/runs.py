@@ -55,6 +55,11 @@ class Run:
         lines = (*self.episodes, *self.evaluations)
         return max((int(line.get("online_steps", 0)) for line in lines), default=0)
 
+    @property
+    def fps(self) -> float:
+        """Steps a second: as recorded, else as configured, else the 10 Hz of the tasks."""
+        return float(self.dataset.fps if self.dataset is not None else self.field("fps", 10.0))
+
     def field(self, name: str, missing: object = "?") -> Any:
         """Return a fact about the run from `result.json`, else from `config.json`."""
         for source in (self.result or {}, self.config):

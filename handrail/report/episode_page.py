@@ -1,0 +1,94 @@
+"""One episode on one page: film, risk and value, who drove and why, and what it was."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from handrail.core.errors import InvalidValueError
+from handrail.core.values import Authority, TakeoverCause
+
+from . import palette, plots, recorded, video
+from .page import write_page
+
+if TYPE_CHECKING:
+    from handrail.store import Dataset, Episode
+
+CURVES = ("authority", "takeover_cause", "risk", "value", "assist_level")
+EVENTS_SHOWN = 40
+
+
+def write_episode_page(dataset: Dataset, episode: int, out: Path) -> Path:
+    """Write one HTML file about one episode of `dataset` and return its path.
+
+    Raises:
+        InvalidValueError: there is no such episode.
+        WriteError: the file cannot be written.
+    """
+    if not 0 <= episode < dataset.num_episodes:
+        raise InvalidValueError(f"episode {episode} of {dataset.num_episodes}: give 0 to {dataset.num_episodes - 1}")
+    record, fps = dataset.episode(episode), float(dataset.fps)
+    columns = {name: values for name in CURVES if (values := recorded.column(record, name)) is not None}
+    length = len(next(iter(record.columns.values())))
+    columns.setdefault("authority", np.zeros(length, dtype=int))
+    return write_page(
+        "episode.html.j2",
+        out,
+        title=f"Episode {episode}",
+        meta=record.meta,
+        facts=_facts(record, columns, fps),
+        timeline=plots.svg_uri(plots.episode_timeline(columns, fps)),
+        events=_events(columns, fps),
+        films=[_film(record, camera, fps) for camera in recorded.cameras(dataset)],
+    )
+
+
+def _facts(record: Episode, columns: dict[str, np.ndarray], fps: float) -> list[tuple[str, str]]:
+    """Return the table of what this episode was: first counts, then its metadata as stored."""
+    authority = columns["authority"].astype(int)
+    rewards = recorded.column(record, "next.reward")
+    shares = [(palette.AUTHORITY_LABELS[a], int(np.sum(authority == a))) for a in Authority]
+    counted = [("length", f"{len(authority)} steps, {len(authority) / fps:.1f} s")]
+    counted += [(f"{name} steps", f"{n} ({n / len(authority):.0%})") for name, n in shares if n]
+    if rewards is not None:
+        counted.append(("return", f"{float(np.sum(rewards)):g}"))
+    stored = [(name.replace("_", " "), _shown(value)) for name, value in asdict(record.meta).items()]
+    return counted + stored
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None or value == "" else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _events(columns: dict[str, np.ndarray], fps: float) -> list[dict[str, object]]:
+    """Return every stretch that the policy did not drive."""
+    causes = columns.get("takeover_cause")
+    found = []
+    for start, stop, who in plots.segments(columns["authority"].astype(int)):
+        if who is Authority.POLICY:
+            continue
+        cause = TakeoverCause.NONE if causes is None else TakeoverCause(int(causes[start]))
+        found.append(
+            {
+                "who": palette.AUTHORITY_LABELS[who],
+                "colour": palette.AUTHORITY_COLOURS[who],
+                "cause": palette.CAUSE_LABELS.get(cause, "–"),
+                "start_s": f"{start / fps:.1f}",
+                "length": stop - start,
+                "length_s": f"{(stop - start) / fps:.1f}",
+            }
+        )
+    return found[:EVENTS_SHOWN]
+
+
+def _film(record: Episode, camera: str, fps: float) -> dict[str, str]:
+    frames = recorded.film(record, camera, fps)
+    return {
+        "camera": camera,
+        "video": video.mp4_uri(frames, fps),
+        "poster": video.jpeg_uri(frames[len(frames) // 2]),
+        "strip": video.jpeg_uri(video.strip(frames[:, ::2, ::2], count=10)),
+    }
