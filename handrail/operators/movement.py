@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from handrail.core.values import Array
 from handrail.operators.traits import Traits
-from handrail.tasks.base import Waypoint
+
+if TYPE_CHECKING:  # the tasks load MuJoCo; a person at a real robot needs none
+    from handrail.tasks.base import Waypoint
 
 TURN_SPEED_RAD_S = 1.5
 LEAD_M = 0.01  # how far a plan may run ahead of the tool before it starts again from the tool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from handrail.core.values import Array, Intent, StepView, TakeoverCause
 from handrail.operators.movement import Eye, Grip, Hand, Nerves
 from handrail.operators.takeover import TakeoverLaw
 from handrail.operators.traits import Traits, draw_traits, tier_index
-from handrail.tasks.base import HilTask, Truth, Waypoint
+
+if TYPE_CHECKING:  # the tasks load MuJoCo; a person at a real robot needs none
+    from handrail.tasks.base import HilTask, Truth, Waypoint
 
 EYE_RANGE_M = 0.1  # the bias shrinks with the distance to the goal below this
 EYE_FLOOR = 0.05

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from handrail.core.values import TakeoverCause
 from handrail.operators.traits import Traits
-from handrail.tasks.base import Truth
+
+if TYPE_CHECKING:  # the tasks load MuJoCo; a person at a real robot needs none
+    from handrail.tasks.base import Truth
 
 REACTION_MEDIAN_S = 0.6
 REACTION_LOG_SIGMA = 0.3
