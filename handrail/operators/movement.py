@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the tasks load MuJoCo; a person at a real robot needs none
     from handrail.tasks.base import Waypoint
 
 TURN_SPEED_RAD_S = 1.5
+REACH_M = 0.1  # the reach that a person's speed is given for
+REACH_EXPONENT = 0.4  # longer movements are faster ones (isochrony); ours, so that the reach test obeys Fitts' law
 LEAD_M = 0.01  # how far a plan may run ahead of the tool before it starts again from the tool
 LAPSE_S = (0.5, 1.0)
 
@@ -80,7 +82,8 @@ class Hand:
         lead *= min(1.0, LEAD_M / max(float(np.linalg.norm(lead[:3])), 1e-9))
         self._plan = np.stack([pose + lead, self._state[1], self._state[2]])
         self._goal = target
-        reach_s = np.linalg.norm(target[:3] - pose[:3]) / self._traits.speed_m_s
+        distance = float(np.linalg.norm(target[:3] - pose[:3])) / REACH_M
+        reach_s = distance**REACH_EXPONENT * REACH_M / self._traits.speed_m_s
         turn_s = abs(target[3] - pose[3]) / TURN_SPEED_RAD_S
         self._duration_s = self._traits.settle_s + float(max(reach_s, turn_s))
         overdue_s = self._since_s - self._replan_s  # keeps the mean rate where it does not divide the period

@@ -21,7 +21,7 @@ Range = tuple[float, float]
 class TierRanges:
     """Each trait is uniform in its (low, high); units are in the names."""
 
-    speed_m_s: Range  # mean speed of a long reach
+    speed_m_s: Range  # mean speed of a reach of 10 cm
     settle_s: Range  # time a short correction takes
     bias_sigma_m: Range  # where they believe the object to be
     bias_sigma_rad: Range

@@ -20,7 +20,7 @@ from handrail.operators.person import Person, Sight
 from handrail.operators.traits import DEVELOPMENT_DRAWS, TIERS, draw_traits, tier_index
 
 PERIOD_S = 0.1
-REACH_STEP_M = 0.025  # per unit action, as in the Panda tasks
+REACH_STEP_M = 0.15  # per unit action: faster than any of them reaches, so that the hand is tested and not a robot
 REACH_DISTANCES_M = (0.05, 0.1, 0.2, 0.3)
 REACH_WIDTHS_M = (0.01, 0.02, 0.04)
 REACH_LIMIT_S = 15.0

@@ -28,6 +28,17 @@ class RunFolder:
         except OSError as error:
             raise WriteError(f"cannot write run folder {path} ({error.strerror}): choose another with --out") from error
 
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            CheckpointError: there is none in `path`.
+        """
+        if not (path / "config.json").is_file():
+            raise CheckpointError(f"{path} is no run folder (no config.json): give one that 'handrail train' has written")
+        return cls(path)
+
     @property
     def episodes(self) -> Path:
         return self.path / "episodes"
@@ -41,15 +52,8 @@ class RunFolder:
         self._write("config.json", {**config, "git": git_hash(), "command": command_line(), "machine": machine()})
 
     def read_config(self) -> dict[str, Any]:
-        """Return the configuration this run was started with.
-
-        Raises:
-            CheckpointError: this is no run folder.
-        """
-        file = self.path / "config.json"
-        if not file.is_file():
-            raise CheckpointError(f"{self.path} has no config.json: give a folder that 'handrail train' has written")
-        return json.loads(file.read_text())
+        """Return the configuration that this run was started with."""
+        return json.loads((self.path / "config.json").read_text())
 
     def log(self, kind: str, **values: Any) -> None:
         """Append one line of metrics."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from handrail.core.config import config_hash, from_mapping
 from handrail.core.contracts import Policy
 from handrail.core.errors import unknown_name
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
@@ -242,11 +243,21 @@ def run(
         out.rewind(training.steps)
     else:
         out.clear()
-        out.write_config({"system": "hil-serl", "task": task, "method": method, "seed": seed, "budget": budget, **asdict(config)})
+        names = {"system": "hil-serl", "task": task, "method": method, "seed": seed, "budget": budget}
+        out.write_config({**names, "config": asdict(config)})
         training.prepare()
     with Progress(f"{method} on {task}, seed {seed}", config.online_steps if training.method.online else 0) as progress:
         _train(training, out, progress)
         return _finish(training, out, budget, method, progress)
+
+
+def evaluate_run(folder: Path, seeds: range) -> Evaluation:
+    """Evaluate the last checkpoint of the run in `folder`, alone, on env `seeds`."""
+    out = RunFolder.open(folder)
+    names = out.read_config()
+    training = Training(names["task"], names["method"], names["seed"], from_mapping(HilSerlConfig, names["config"]))
+    training.load(out.checkpoint)
+    return training.evaluate(seeds)
 
 
 def _train(training: Training, out: RunFolder, progress: Progress) -> None:
@@ -353,7 +364,7 @@ def _meta(training: Training, steps: list[Step], env_seed: int) -> EpisodeMeta:
     return EpisodeMeta(
         task=training.task, instruction=task.instruction, env_seed=env_seed, run_seed=training.seed,  # type: ignore[attr-defined]
         operator_draw=OPERATOR_DRAW + training.seed, operator_tier=training.config.tier, success=steps[-1].success,
-        failure_kind=task.failure_kind(), policy_version=str(training.steps), config_hash="",  # type: ignore[attr-defined]
+        failure_kind=task.failure_kind(), policy_version=str(training.steps), config_hash=config_hash(asdict(training.config)),  # type: ignore[attr-defined]
     )  # fmt: skip
 
 

@@ -140,6 +140,7 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
         self._aim(command[:-1] * self.action_scale)
         self._grip(command[-1])
         advance(self.model, self.data, self.data.time + 1.0 / self.fps, (self._control,))
+        mujoco.mj_forward(self.model, self.data)  # what is read, and what a snapshot holds, belongs to this very instant
         progress = self._progress
         progress.steps += 1
         progress.held = progress.held + 1 if self._goal_met() else 0
@@ -186,8 +187,10 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
         return Snapshot(physics, task)
 
     def restore(self, snapshot: Snapshot) -> None:
-        mujoco.mj_setState(self.model, self.data, snapshot.physics, mujoco.mjtState.mjSTATE_INTEGRATION)
+        state = mujoco.mjtState.mjSTATE_INTEGRATION
+        mujoco.mj_setState(self.model, self.data, snapshot.physics, state)
         mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, snapshot.physics, state)  # forward has moved the solver's warm start
         self._progress = Progress(**vars(snapshot.task["progress"]))
         self.arm.position, self.arm.quaternion = (value.copy() for value in snapshot.task["target"])
         self._control.next_ns = snapshot.task["next_ns"]

@@ -26,6 +26,7 @@ RACK = np.array([0.47, -0.06])  # [m] centre of the range of the rack
 RACK_RANGE = np.array([0.03, 0.03])
 RACK_TURN = np.deg2rad(25.0)
 RACK_TOP_M = 0.03
+LYING_RAD = np.deg2rad(53.0)
 
 
 class TubeInsertion(PandaTask):
@@ -97,15 +98,20 @@ class TubeInsertion(PandaTask):
     def _goal_met(self) -> bool:
         return self.depth_m() >= INSERTED_M
 
+    def _tipping_margin_m(self) -> float:
+        """How far the cap may still swing before the tube lies [m]."""
+        tilt = float(np.arccos(np.clip(self.tube_axis[2], -1.0, 1.0)))
+        return CAP_M * (LYING_RAD - tilt)
+
     def _failure(self) -> str:
-        lying = self.tube_axis[2] < 0.6
+        lying = self.tube_axis[2] < np.cos(LYING_RAD)
         return "dropped" if lying and not self._gripped(self._tube) else ""
 
     def _excuse(self) -> str:
-        near_hole = np.linalg.norm(self.tip[:2] - HOLE) < 0.02
+        near_hole = np.linalg.norm(self.tip[:2] - HOLE) < 0.03
         if self.depth_m() > 0.002:
             return "jammed"
-        if near_hole and self.tip[2] < HOLE_TOP_M + 0.01:
+        if near_hole and self.tip[2] < HOLE_TOP_M + 0.03:
             return "stuck"
         return "not_inserted" if self.lifted else "not_grasped"
 
@@ -141,7 +147,7 @@ class TubeInsertion(PandaTask):
             tool_position=self.tool_position.copy(),
             tool_yaw=self.tool_yaw,
             goal_distance_m=float(distance),
-            failure_margin_m=float("inf") if held_high or self.depth_m() > 0.005 else 0.05 * float(self.tube_axis[2]),
+            failure_margin_m=float("inf") if held_high or self.depth_m() > 0.005 else self._tipping_margin_m(),
             contact_force_n=self._contact_force(self._tube),
             phase=phase,
         )
