@@ -33,6 +33,7 @@ from handrail.nets import (
     StateEncoder,
     StateFactory,
     batched,
+    frozen,
     gaussian,
     generator_text,
     load_generator,
@@ -113,6 +114,16 @@ class Values(nn.Module):
         )
 
 
+class Actor(Mlp):
+    """s -> (mean, log standard deviation) of a tanh-Gaussian, with the temperature, which is trained beside it."""
+
+    def __init__(self, config: RLPDConfig, inputs: int, actions: int, generator: torch.Generator) -> None:
+        sizes = (inputs, *config.hidden, 2 * actions)
+        super().__init__(sizes, generator, config.activation, config.actor_layer_norm, output_gain=0.01)
+        raw = math.log(math.expm1(config.initial_temperature))
+        self.raw_temperature = nn.Parameter(torch.tensor(raw))  # alpha = softplus(raw)
+
+
 class RLPD:
     """The learner. It never steps an environment.
 
@@ -132,15 +143,7 @@ class RLPD:
         factory = StateFactory(encoder) if isinstance(encoder, Mapping) else encoder
         self.values = Values(config, factory(self.generator), self.continuous, self.generator)
         self.target = copy.deepcopy(self.values).requires_grad_(False)
-        self.actor = Mlp(
-            (self.encoder.output_dim, *config.hidden, 2 * self.continuous),
-            self.generator,
-            config.activation,
-            config.actor_layer_norm,
-            output_gain=0.01,
-        )
-        raw = math.log(math.expm1(config.initial_temperature))
-        self.raw_temperature = torch.tensor(raw, requires_grad=True)  # alpha = softplus(raw)
+        self.actor = Actor(config, self.encoder.output_dim, self.continuous, self.generator)
         self.target_entropy = -self.continuous / 2 if config.target_entropy is None else config.target_entropy
         self._prepare()
 
@@ -152,7 +155,6 @@ class RLPD:
         self._optimizers = {
             "values": _adam(self._value_parameters, self.config.learning_rate),
             "actor": _adam(self._actor_parameters, self.config.learning_rate),
-            "temperature": _adam([self.raw_temperature], self.config.learning_rate),
         }
         self._fast_actor = numpy_forward(self.actor)
         self._fast_gripper = None if self.values.gripper is None else numpy_forward(self.values.gripper)
@@ -164,7 +166,7 @@ class RLPD:
     @property
     def temperature(self) -> float:
         """alpha."""
-        return float(F.softplus(self.raw_temperature.detach()))
+        return float(F.softplus(self.actor.raw_temperature.detach()))
 
     def fit_normaliser(self, demonstrations: Batch) -> None:
         """Set the encoder's normalisation, once, before the first update."""
@@ -283,14 +285,14 @@ class RLPD:
         s = self._s.detach()
         outputs = self.actor(s)
         a, log_pi = gaussian.sample(outputs, self.generator)
-        q = self.values.critics(torch.cat([s, a], 1)).mean(0)
-        alpha = F.softplus(self.raw_temperature)
+        with frozen(self.values.critics.parameters()):
+            q = self.values.critics(torch.cat([s, a], 1)).mean(0)
+        alpha = F.softplus(self.actor.raw_temperature)
         loss = (alpha.detach() * log_pi - q).mean()
         if self.config.bc_weight:
             loss = loss + self.config.bc_weight * self._bc_loss(batch, outputs)
-        self._step("actor", loss, self._actor_parameters)
         entropy = -log_pi.detach().mean()
-        self._step("temperature", alpha * (entropy - self.target_entropy), [self.raw_temperature])
+        self._step("actor", loss + alpha * (entropy - self.target_entropy), self._actor_parameters)
         return {"actor_loss": loss.detach(), "entropy": entropy}
 
     def _bc_loss(self, batch: Batch, outputs: Tensor) -> Tensor:
@@ -300,7 +302,7 @@ class RLPD:
         return (operator * error.sum(1)).sum() / operator.sum().clamp(min=1.0)
 
     def _step(self, name: str, loss: Tensor, parameters: list[Tensor]) -> None:
-        """One Adam step. Naming the parameters keeps the backward pass away from the weights of other networks."""
+        """One Adam step."""
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -321,7 +323,6 @@ class RLPD:
         """Everything that a resumed run needs to go on bit for bit: (arrays, JSON values)."""
         arrays = module_arrays("values", self.values) | module_arrays("target", self.target)
         arrays |= module_arrays("actor", self.actor)
-        arrays["raw_temperature"] = self.raw_temperature.detach().numpy().copy()
         for name, optimizer in self._optimizers.items():
             arrays |= optimizer_arrays(f"adam_{name}", optimizer)
         generators = {"torch": generator_text(self.generator), "numpy": self.rng.bit_generator.state}
@@ -333,12 +334,10 @@ class RLPD:
         Raises:
             CheckpointError: the networks are of another shape.
         """
-        if "raw_temperature" not in arrays:
-            raise CheckpointError("checkpoint holds no RLPD learner (raw_temperature is missing): pass an RLPD checkpoint")
+        if "actor/raw_temperature" not in arrays:
+            raise CheckpointError("checkpoint holds no RLPD learner (actor/raw_temperature is missing): pass an RLPD checkpoint")
         for name, module in (("values", self.values), ("target", self.target), ("actor", self.actor)):
             load_module(name, module, arrays)
-        with torch.no_grad():
-            self.raw_temperature.fill_(float(arrays["raw_temperature"]))
         for name, optimizer in self._optimizers.items():
             load_optimizer(f"adam_{name}", optimizer, arrays)
         self.updates = int(meta["updates"])

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from handrail.core.errors import unknown_name
 
+from .fused import Layers, run
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+KINDS: dict[type[nn.Module], str] = {
+    nn.Linear: "linear",
+    nn.LayerNorm: "norm",
+    nn.Tanh: "tanh",
+    nn.ReLU: "relu",
+    nn.SiLU: "silu",
+}
 
 
 class Mlp(nn.Sequential):
@@ -41,6 +51,14 @@ class Mlp(nn.Sequential):
                 layers += [nn.LayerNorm(outputs)] if layer_norm else []
                 layers.append(ACTIVATIONS[activation]())
         super().__init__(*layers)
+        self._kinds = tuple(KINDS[type(layer)] for layer in layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, inputs) -> (B, outputs). First derivatives only."""
+        parameters = [parameter for layer in self._modules.values() for parameter in layer._parameters.values()]
+        if torch.is_grad_enabled():
+            return Layers.apply(x, self._kinds, *parameters)
+        return run(x, self._kinds, parameters)
 
 
 class Ensemble(nn.ModuleList):
@@ -54,6 +72,19 @@ class Ensemble(nn.ModuleList):
         """x (B, D) -> (E, B), or (len(members), B)."""
         chosen = range(len(self)) if members is None else members
         return torch.cat([self[i](x) for i in chosen], dim=1).t()
+
+
+@contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Gradients flow through these parameters' network and not into them."""
+    parameters = list(parameters)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:

@@ -1,0 +1,134 @@
+"""RLPD updates a second against Stable-Baselines3's SAC, side by side on one thread.
+
+Both: float32, two hidden layers of 256, two critics, batch 256, one critic, actor and temperature update for each sample (UTD 1),
+sampling from a filled replay buffer included. RLPD has LayerNorm critics, tanh and the half-and-half mix on top; SAC has neither.
+Repetitions alternate, so that a slower machine slows both; the ratio is the median over pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from handrail.core.values import Array, Authority, Step, TakeoverCause
+from handrail.learn.rlpd import RLPD, RLPDConfig
+from handrail.store.ring import ReplayRing
+from handrail.store.samplers import sample_mixed
+
+OBSERVATIONS, ACTIONS, TRANSITIONS, BATCH = 30, 5, 5_000, 256
+IDLE_LOAD = 0.8
+
+
+class Still(gym.Env):
+    """Spaces without dynamics."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (OBSERVATIONS,), np.float32)
+    action_space = gym.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Array, dict]:
+        return np.zeros(OBSERVATIONS, np.float32), {}
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict]:
+        return np.zeros(OBSERVATIONS, np.float32), 0.0, False, False, {}
+
+
+def handrail_updates(actor_every: int) -> Callable[[int], None]:
+    """A function that runs n updates of RLPD."""
+    rng = np.random.default_rng(0)
+    online, demo = ReplayRing(TRANSITIONS), ReplayRing(TRANSITIONS)
+    for ring in (online, demo):
+        for _ in range(TRANSITIONS):
+            ring.add(_step(rng))
+    learner = RLPD(RLPDConfig(batch_size=BATCH, actor_every=actor_every), {"state": OBSERVATIONS}, ACTIONS, seed=0)
+
+    def run(updates: int) -> None:
+        for _ in range(updates):
+            learner.update(sample_mixed(online, demo, BATCH, rng))
+
+    return run
+
+
+def sb3_updates() -> Callable[[int], None]:
+    """A function that runs n updates of Stable-Baselines3's SAC."""
+    from stable_baselines3 import SAC
+    from stable_baselines3.common.logger import Logger
+
+    rng = np.random.default_rng(0)
+    policy = {"net_arch": [256, 256], "n_critics": 2}
+    model = SAC("MlpPolicy", Still(), batch_size=BATCH, policy_kwargs=policy, buffer_size=TRANSITIONS, seed=0, device="cpu")
+    model.set_logger(Logger(None, []))
+    for _ in range(TRANSITIONS):
+        step = _step(rng)
+        model.replay_buffer.add(
+            np.asarray(step.observation["state"]),
+            np.asarray(step.next_observation["state"]),
+            step.action,
+            np.array([step.reward]),
+            np.array([step.terminated]),
+            [{}],
+        )
+    return lambda updates: model.train(updates, BATCH)
+
+
+def measure(functions: dict[str, Callable[[int], None]], updates: int, repetitions: int) -> dict[str, list[float]]:
+    """Updates a second of each function, one entry a repetition, alternating."""
+    rates: dict[str, list[float]] = {name: [] for name in functions}
+    for run in functions.values():
+        run(20)  # warm up
+    for _ in range(repetitions):
+        for name, run in functions.items():
+            started = time.perf_counter()
+            run(updates)
+            rates[name].append(updates / (time.perf_counter() - started))
+    return rates
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--updates", type=int, default=100, help="updates a repetition")
+    parser.add_argument("--repetitions", type=int, default=11)
+    parser.add_argument("--force", action="store_true", help="measure on a loaded machine too")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > IDLE_LOAD and not options.force:
+        print(f"load average is {load:.2f}, limit {IDLE_LOAD}: wait until the machine is idle, or pass --force", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    functions = {"handrail": handrail_updates(1), "sb3_sac": sb3_updates(), "handrail_actor_every_2": handrail_updates(2)}
+    print(json.dumps(summary(measure(functions, options.updates, options.repetitions), load), indent=1))
+    return 0
+
+
+def summary(rates: dict[str, list[float]], load: float) -> dict[str, object]:
+    """Medians, and the median ratio over alternating pairs."""
+    pairs = [ours / theirs for ours, theirs in zip(rates["handrail"], rates["sb3_sac"], strict=True)]
+    return {
+        "benchmark": "rlpd",
+        "ratio": round(statistics.median(pairs), 3),
+        "ratio_range": [round(min(pairs), 3), round(max(pairs), 3)],
+        "target": 1.25,
+        "updates_per_s": {name: round(statistics.median(values), 1) for name, values in rates.items()},
+        "load_average": round(load, 2),
+        "torch": torch.__version__,
+    }
+
+
+def _step(rng: np.random.Generator) -> Step:
+    now, after = ({"state": rng.standard_normal(OBSERVATIONS, np.float32)} for _ in range(2))
+    action = rng.uniform(-1, 1, ACTIONS).astype(np.float32)
+    reward, ended = float(rng.random()), bool(rng.random() < 0.01)
+    nobody = (None, None, Authority.POLICY, TakeoverCause.NONE)
+    return Step(now, after, action, action, *nobody, 0.0, 0.0, 0.0, reward, 0.0, ended, False, ended, 0.0, 0.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
