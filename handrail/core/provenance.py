@@ -38,8 +38,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def command_line(argv: Sequence[str] | None = None) -> str:
     """Return the command that started this process, as a user would type it: no machine's paths in it."""
     program, *rest = sys.argv if argv is None else argv
-    name = Path(program).name
-    shown = "handrail" if name in ("__main__.py", "handrail") else name
+    path = Path(program)
+    shown = path.parent.name if path.name == "__main__.py" else path.name  # `python -m handrail`
     return shlex.join([shown, *rest])
 
 

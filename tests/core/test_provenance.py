@@ -30,6 +30,7 @@ def test_git_hash_outside_a_repository_is_unknown(tmp_path: Path) -> None:
 def test_command_line_is_what_a_user_types() -> None:
     assert command_line(["/some/where/handrail", "bench", "run", "a b"]) == "handrail bench run 'a b'"
     assert command_line(["/some/handrail/__main__.py", "demo"]) == "handrail demo"
+    assert command_line(["/some/benchmarks/idle.py"]) == "idle.py"
 
 
 def test_machine_names_cpu_cores_memory_and_versions() -> None:

@@ -16,11 +16,11 @@ from handrail.core.errors import InvalidValueError, UnknownNameError
 from handrail.run.executor import LocalProcesses, executor, resolve
 
 JOBS = """
-import os, signal, time
+import os, signal, sys, time
 from pathlib import Path
 
 def square(job):
-    return {"square": job["x"] ** 2, "threads": os.environ["OMP_NUM_THREADS"], "pid": os.getpid()}
+    return {"square": job["x"] ** 2, "threads": os.environ["OMP_NUM_THREADS"], "pid": os.getpid(), "argv": sys.argv}
 
 def fussy(job):
     if job["how"] == "raise": raise ValueError("no good")
@@ -66,6 +66,7 @@ def test_every_job_has_its_own_process_and_one_thread(jobs_module: str) -> None:
     outcomes = list(LocalProcesses().map(f"{jobs_module}:square", [{"x": x} for x in range(4)]))
     assert {o.index: o.value["square"] for o in outcomes} == {0: 0, 1: 1, 2: 4, 3: 9}
     assert {o.value["threads"] for o in outcomes} == {"1"}
+    assert all(o.value["argv"] == sys.argv for o in outcomes)
     assert len({o.value["pid"] for o in outcomes} | {os.getpid()}) == 5
 
 

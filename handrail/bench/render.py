@@ -1,0 +1,112 @@
+"""A table for the eye: on the terminal, and as a page of the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from handrail.bench.protocol import Cell
+from handrail.bench.statistics import Interval
+from handrail.bench.table import Table
+
+Rows = list[list[str]]
+
+
+def show(table: Table, console: Console) -> None:
+    """Print the table, the differences and what is missing."""
+    console.print(f"[bold]{table.system}[/bold], budget {table.budget}, code {table.git}")
+    for task, methods in table.tasks.items():
+        columns = shown_columns(table, methods)
+        _print_grid(console, task, ["method", "runs", *columns], task_rows(methods, columns))
+    rows = difference_rows(table)
+    if rows:
+        _print_grid(console, f"autonomous success of {table.headline} minus", ["method", "task", "difference"], rows)
+    for line in missing_lines(table.missing):
+        console.print(f"missing: {line}", style="yellow")
+
+
+def markdown(table: Table) -> str:
+    """Return a page of the docs."""
+    parts = [
+        f"# {table.system}: measured, budget {table.budget}",
+        f"Made by `handrail bench table {table.system} --budget {table.budget} --markdown FILE` from the results in "
+        f"`results/{table.system}/{table.budget}/`. Mean over run seeds and its 95 % interval: "
+        "[evidence.md](evidence.md) says how.",
+    ]
+    for task, methods in table.tasks.items():
+        columns = shown_columns(table, methods)
+        parts += [f"## {task}", _pipes(["method", "runs", *columns], task_rows(methods, columns))]
+    if rows := difference_rows(table):
+        parts += [
+            f"## Autonomous success of {table.headline} minus each other method",
+            "Paired: the same run seeds, the same evaluation episodes.",
+            _pipes(["method", "task", "difference"], rows),
+        ]
+    missing = missing_lines(table.missing) or ["nothing"]
+    parts += ["## Missing runs", _bullets(missing)]
+    parts += ["## Where the numbers come from", f"Code: {table.git}.", "Commands:", _bullets(_code(table.commands))]
+    parts += ["Machines:", _bullets(table.machines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def shown_columns(table: Table, methods: Mapping[str, Mapping[str, Interval]]) -> list[str]:
+    return [column for column in table.columns if any(column in metrics for metrics in methods.values())]
+
+
+def task_rows(methods: Mapping[str, Mapping[str, Interval]], columns: Sequence[str]) -> Rows:
+    """Return a row per method: its name, its number of runs, and a cell per column."""
+    rows = []
+    for method, metrics in methods.items():
+        runs = max((found.n for found in metrics.values()), default=0)
+        rows.append([method, str(runs), *(_cell(metrics.get(column), runs) for column in columns)])
+    return rows
+
+
+def difference_rows(table: Table) -> Rows:
+    return [
+        [method, task, _cell(found, found.n) + ("" if found.excludes_zero else " (not resolved)")]
+        for task, methods in table.differences.items()
+        for method, found in methods.items()
+    ]
+
+
+def missing_lines(missing: Sequence[Cell]) -> list[str]:
+    """Say which runs are missing, one line per task and method."""
+    groups = groupby(missing, key=lambda cell: (cell.task, cell.method))
+    return [
+        f"{task}, {method}: seeds {', '.join(str(cell.seed) for cell in cells)}" for (task, method), cells in groups
+    ]
+
+
+def _cell(found: Interval | None, runs: int) -> str:
+    """Return "mean [lo, hi]", with the number of runs where not all of them have this metric."""
+    if found is None:
+        return "-"
+    digits = 2 if max(abs(found.lo), abs(found.hi)) < 10.0 else 0
+    text = f"{found.mean:.{digits}f} [{found.lo:.{digits}f}, {found.hi:.{digits}f}]"
+    return text if found.n == runs else f"{text} ({found.n} runs)"
+
+
+def _print_grid(console: Console, title: str, header: Sequence[str], rows: Rows) -> None:
+    grid = Grid(title=title, title_justify="left")
+    for name in header:
+        grid.add_column(name.replace("_", " "))
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+
+
+def _pipes(header: Sequence[str], rows: Rows) -> str:
+    lines = [[name.replace("_", " ") for name in header], ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _code(lines: Sequence[str]) -> list[str]:
+    return [f"`{line}`" for line in lines]
