@@ -1,4 +1,4 @@
-"""How often and how long to intervene, told from a run's own data. Sentences with numbers; no opinion that they do not carry."""
+"""How often and how long to intervene, told from a run's own data: sentences of numbers, and no opinion beside them."""
 
 from __future__ import annotations
 
@@ -63,13 +63,15 @@ def _recorded_lengths(run: Run) -> list[int]:
 
 def _change(first: Interventions, last: Interventions) -> str:
     return (
-        f"In the first {STRETCH:,} steps the operator drove {percent(first.rate)} of the time, in {first.takeovers} "
-        f"takeovers{_each(first)}; in the last {STRETCH:,}, {percent(last.rate)}, in {last.takeovers}{_each(last)}."
+        f"In the first {STRETCH:,} steps the operator drove {_share(first)}; in the last {STRETCH:,}, {_share(last)}."
     )
 
 
-def _each(stretch: Interventions) -> str:
-    return f" of {stretch.mean_length:.1f} steps each" if stretch.takeovers else ""
+def _share(stretch: Interventions) -> str:
+    if not stretch.takeovers:
+        return "not at all"
+    noun = "takeover" if stretch.takeovers == 1 else "takeovers"
+    return f"{percent(stretch.rate)} of the time, in {stretch.takeovers} {noun} of {stretch.mean_length:.1f} steps each"
 
 
 def _why(run: Run) -> str:

@@ -60,7 +60,9 @@ def _facts(record: Episode, columns: dict[str, np.ndarray], fps: float) -> list[
 
 
 def _shown(value: object) -> str:
-    return "–" if value is None or value == "" else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None or value == "" else str(value)
 
 
 def _events(columns: dict[str, np.ndarray], fps: float) -> list[dict[str, object]]:

@@ -46,7 +46,8 @@ def percent(value: float | None) -> str:
     """Write a rate as a person reads it; one decimal below 10 %."""
     if value is None:
         return "–"
-    return f"{100 * value:.1f} %" if 0 < value < 0.0995 else f"{100 * value:.0f} %"
+    digits = 1 if 0 < value < 0.0995 else 0
+    return f"{100 * value:.{digits}f}".removesuffix(".0") + " %"
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -1,7 +1,7 @@
 """One set of colours for every picture: authorities, takeover causes, and runs that share a plot.
 
-The hues are those of Okabe and Ito (2008), chosen to stay apart for colour-blind readers; the policy, who drives most of
-the time, is pale so that everybody else stands out.
+The hues are those of Okabe and Ito (2008), chosen to stay apart for colour-blind readers; the policy, who drives most
+of the time, is pale so that everybody else stands out.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -16,14 +18,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from handrail.core.values import Authority, TakeoverCause
 
 from . import palette
 from .summary import Curve, mean_curve
 
-STYLE: dict[str, object] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.5,
@@ -100,23 +102,24 @@ def rate_curves(series: Sequence[Series], top: float = 1.0) -> Figure:
 def _draw_series(axes: Axes, series: Series, curves: Sequence[Curve], style: str) -> None:
     shown = [curve for curve in curves if len(curve.x)]
     several = len(shown) > 1
-    marker = {"marker": "o", "ms": 5, "mec": "white", "mew": 0.9} if style == "--" else {}
+    marker: dict[str, Any] = {"marker": "o", "ms": 5, "mec": "white", "mew": 0.9} if style == "--" else {}
     for curve in shown:
-        thin = {"lw": 0.8, "alpha": 0.35} if several else {"lw": 1.5 if marker else 2.0}
-        axes.plot(curve.x, curve.y, style, color=series.colour, clip_on=several, **({} if several else marker), **thin)
+        look: dict[str, Any] = {"lw": 0.8, "alpha": 0.35} if several else {"lw": 1.5 if marker else 2.0, **marker}
+        axes.plot(curve.x, curve.y, style, color=series.colour, clip_on=several, **look)
     if several:
-        mean = mean_curve(shown)
-        axes.plot(mean.x, mean.y, style, color=series.colour, lw=2.0)
+        mean = mean_curve(shown, min(len(curve.x) for curve in shown) if marker else 200)
+        axes.plot(mean.x, mean.y, style, color=series.colour, lw=2.0, **marker)
 
 
 def authority_share(x: np.ndarray, shares: Mapping[Authority, np.ndarray]) -> Figure:
     """Stack who drove, as a share of steps in [0, 1], over online steps `x` (N,); one bar a group of episodes."""
     figure, axes = new_axes(11.4, 2.3)
-    widths = np.diff(x, prepend=0)
+    edges = np.concatenate([[0.0], x])
     base = np.zeros(len(x))
     for authority in (Authority.STOP, Authority.OPERATOR, Authority.ASSISTANT, Authority.POLICY):
         share = shares.get(authority, np.zeros(len(x)))
-        axes.bar(x - widths, share, widths, base, align="edge", color=palette.AUTHORITY_COLOURS[authority], linewidth=0)
+        if np.any(share):  # one outline a driver: bars side by side would show hairlines between them
+            axes.stairs(base + share, edges, baseline=base, fill=True, color=palette.AUTHORITY_COLOURS[authority], lw=0)
         base = base + share
     axes.set(ylim=(0, 1), xlim=(0, x[-1] if len(x) else 1), xlabel="online steps")
     axes.grid(visible=False)
@@ -141,7 +144,7 @@ def authority_raster(rows: Sequence[np.ndarray], names: Sequence[str], fps: floa
         axes.grid(which="minor", axis="y", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
     ticks = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 8)).round().astype(int))
-    axes.set_yticks(ticks, [names[tick] for tick in ticks])
+    axes.set_yticks(ticks, [names[int(tick)] for tick in ticks])
     axes.set_xlabel("time in the episode [s]")
     return figure
 
@@ -163,12 +166,14 @@ def _cause_note(count: int, steps: int, fps: float) -> str:
     return f"{count}  ({steps / fps / max(count, 1):.1f} s each)" if steps else f"{count}"
 
 
-def horizontal_bars(labels: Sequence[str], counts: Sequence[float], notes: Sequence[str], colour: str, axis: str) -> Figure:
+def horizontal_bars(
+    labels: Sequence[str], counts: Sequence[float], notes: Sequence[str], colour: str, axis: str
+) -> Figure:
     """Draw labelled bars with a note at each end, the first on top."""
     figure, axes = new_axes(5.6, 0.75 + 0.38 * max(len(labels), 2))
     bars = axes.barh(range(len(labels)), counts, color=colour, height=0.62)
     axes.bar_label(bars, notes, padding=4, color=palette.INK, fontsize=9)
-    axes.set_yticks(range(len(labels)), labels, color=palette.INK)
+    axes.set_yticks(range(len(labels)), list(labels), color=palette.INK)
     axes.set_ylim(max(len(labels), 2) - 0.4, -0.6)
     axes.set_xlim(0, max([*counts, 1]) * 1.35)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -191,7 +196,14 @@ def latency_histogram(series: Sequence[tuple[str, str, np.ndarray]], period_ms: 
     bins = np.geomspace(low, high, 48)
     for _, colour, samples in series:
         weights = np.full(len(samples), 1.0 / len(samples))
-        axes.hist(samples, bins, weights=weights, histtype="stepfilled", color=colour, alpha=0.75 if len(series) == 1 else 0.35)
+        axes.hist(
+            samples,
+            bins,
+            weights=weights,
+            histtype="stepfilled",
+            color=colour,
+            alpha=0.75 if len(series) == 1 else 0.35,
+        )
         if len(series) > 1:
             axes.hist(samples, bins, weights=weights, histtype="step", color=colour, lw=1.4)
     axes.set(xscale="log", xlabel="time to decide one action [ms]", xlim=(low, high))
@@ -202,16 +214,19 @@ def latency_histogram(series: Sequence[tuple[str, str, np.ndarray]], period_ms: 
         axes.axvline(period_ms, color=palette.INK, lw=1.2)
         axes.annotate("control period", (period_ms, 0.97), xycoords=("data", "axes fraction"), rotation=90,
                       ha="right", va="top", fontsize=8, color=palette.MUTED)  # fmt: skip
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return figure
 
 
 def _mark_quantiles(axes: Axes, samples: np.ndarray) -> None:
-    for q, height in ((50, 0.97), (99, 0.80)):
+    for q, height in ((50, 0.99), (99, 0.88)):
         at = float(np.percentile(samples, q))
         axes.axvline(at, color=palette.INK, lw=1.0, ls=(0, (3, 2)))
-        axes.annotate(f"p{q} {at:.2g} ms", (at, height), xycoords=("data", "axes fraction"), xytext=(4, 0),
+        axes.annotate(f"p{q} {at:.2f} ms", (at, height), xycoords=("data", "axes fraction"), xytext=(4, 0),
                       textcoords="offset points", va="top", fontsize=8.5)  # fmt: skip
 
 
@@ -278,7 +293,7 @@ def _mark_causes(axes: Axes, authority: np.ndarray, causes: np.ndarray | None, f
 def segments(authority: np.ndarray) -> list[tuple[int, int, Authority]]:
     """Split authorities (T,) into runs of one driver: (start, stop, who), stop exclusive."""
     edges = [0, *(np.flatnonzero(np.diff(authority)) + 1).tolist(), len(authority)]
-    return [(a, b, Authority(int(authority[a]))) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [(a, b, Authority(int(authority[a]))) for a, b in pairwise(edges) if b > a]
 
 
 def authority_legend(present: Sequence[Authority]) -> list[Patch]:

@@ -41,7 +41,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         raise InvalidValueError("0 runs given: name at least one run folder")
     read = [read_run(Path(folder)) for folder in runs]
     draw: Draw = plots.svg_uri if len(read) <= VECTOR_RUNS else lambda figure: plots.png_uri(figure, dpi=90)
-    films = _films(read)
+    films, colours = _films(read), {group["label"]: group["colour"] for group in _groups(read)}
     return write_page(
         "report.html.j2",
         out,
@@ -51,15 +51,16 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         groups=_groups(read),
         curves=_curves(read, draw),
         latency=_latency(read, draw),
-        runs=[_section(run, draw, films.get(index, [])) for index, run in enumerate(read)],
+        runs=[_section(run, colours[run.group], draw, films.get(index, [])) for index, run in enumerate(read)],
     )
 
 
-def _section(run: Run, draw: Draw, films: list[dict[str, Any]]) -> dict[str, Any]:
+def _section(run: Run, colour: str, draw: Draw, films: list[dict[str, Any]]) -> dict[str, Any]:
     """Return everything that the template says about one run."""
     causes, modes = summary.causes(run.episodes), summary.failure_modes(run)
     return {
         "label": run.label,
+        "colour": colour,
         "name": run.folder.name,
         "finished": run.finished,
         "headline": summary.headline(run),
@@ -67,6 +68,7 @@ def _section(run: Run, draw: Draw, films: list[dict[str, Any]]) -> dict[str, Any
         "raster": _raster(run, draw),
         "causes": draw(plots.cause_bars(causes, run.fps)) if causes else None,
         "modes": draw(_modes(modes)) if modes else None,
+        "evaluated": bool(run.evaluations),
         "advice": advice(run),
         "films": films,
         "incidents": summary.incidents(run),

@@ -84,7 +84,9 @@ def read_run(folder: Path) -> Run:
     by_kind = {kind: _latest(kind, lines) for kind in ("episode", "update", "evaluation", "latency")}
     result = _read_json(folder / "result.json")
     if not by_kind["episode"] and not by_kind["evaluation"]:
-        raise CorruptError(f"run folder '{folder}' holds no episode and no evaluation yet: resume the run and try again")
+        raise CorruptError(
+            f"run folder '{folder}' holds no episode and no evaluation yet: resume the run and try again"
+        )
     return Run(
         folder=folder,
         config=config,
@@ -106,7 +108,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise CorruptError(f"{path} is not valid JSON ({error}): restore the file or repeat the run") from error
     if not isinstance(content, dict):
-        raise CorruptError(f"{path} holds a {type(content).__name__}, not an object: restore the file or repeat the run")
+        raise CorruptError(
+            f"{path} holds a {type(content).__name__}, not an object: restore the file or repeat the run"
+        )
     return content
 
 

@@ -1,6 +1,6 @@
 """What a report says in numbers: pure functions of the episode lines of `metrics.jsonl`.
 
-Rates follow the words of the design: SR successes / episodes, IR operator steps / all steps, AR assistant steps / all steps.
+SR is successes / episodes, IR operator steps / all steps, AR assistant steps / all steps.
 """
 
 from __future__ import annotations
@@ -76,12 +76,14 @@ def rate(lines: Sequence[Line], name: str) -> float | None:
 def moving(lines: Sequence[Line], numerator: str, denominator: str | None, window: int = WINDOW) -> Curve:
     """Return sum(numerator) / sum(denominator) over the last `window` episodes, at each episode's end.
 
-    `denominator` None divides by the number of episodes. The first points use the episodes there are.
+    `denominator` None divides by the number of episodes. The curve begins at a quarter of a window: the rate of one or
+    two episodes says nothing.
     """
     top = np.array([float(line.get(numerator) or 0) for line in lines])
     bottom = np.array([float(line.get(denominator) or 0) if denominator else 1.0 for line in lines])
     x = np.array([int(line["online_steps"]) for line in lines])
-    return Curve(x, _windowed(top, window) / np.maximum(_windowed(bottom, window), 1e-9))
+    begin = min(window // 4, max(len(lines) - 1, 0))
+    return Curve(x[begin:], (_windowed(top, window) / np.maximum(_windowed(bottom, window), 1e-9))[begin:])
 
 
 def _windowed(values: np.ndarray, window: int) -> np.ndarray:

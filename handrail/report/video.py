@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import av
 import numpy as np
@@ -41,8 +42,8 @@ def annotate(frames: np.ndarray, authority: Sequence[int], captions: Sequence[st
             f"{len(frames)} frames, {len(authority)} authorities, {len(captions)} captions: give one of each a frame"
         )
     factor = max(1, -(-min_width // frames.shape[2]))
-    drawn = [_framed(f, Authority(int(a)), text, factor) for f, a, text in zip(frames, authority, captions, strict=True)]
-    return np.stack(drawn)
+    rows = zip(frames, authority, captions, strict=True)
+    return np.stack([_framed(frame, Authority(int(who)), text, factor) for frame, who, text in rows])
 
 
 def _framed(frame: np.ndarray, authority: Authority, caption: str, factor: int) -> np.ndarray:
@@ -73,9 +74,8 @@ def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, 
 
 @lru_cache
 def _font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
-    weight = "bold" if bold else "normal"
-    path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))  # ships with Matplotlib
-    return ImageFont.truetype(path, size)
+    wanted = font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    return ImageFont.truetype(font_manager.findfont(wanted), size)  # ships with Matplotlib
 
 
 def _even(pixels: int) -> int:
@@ -85,7 +85,9 @@ def _even(pixels: int) -> int:
 def _checked(frames: np.ndarray) -> np.ndarray:
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
-        raise InvalidValueError(f"frames are {frames.dtype} {frames.shape}: give at least one, uint8 of shape (T, H, W, 3)")
+        raise InvalidValueError(
+            f"frames are {frames.dtype} {frames.shape}: give at least one, uint8 of shape (T, H, W, 3)"
+        )
     return frames
 
 
@@ -116,15 +118,15 @@ def mp4_bytes(frames: np.ndarray, fps: float, quality: int = 26) -> bytes:
         fps: frames a second.
         quality: x264's constant rate factor; smaller is better and larger in bytes.
     """
-    frames = _checked(frames)
-    buffer = io.BytesIO()
-    _encode(frames, buffer, fps, quality)
-    return buffer.getvalue()
+    with tempfile.TemporaryDirectory(prefix="handrail-") as folder:  # FFmpeg moves the index by reopening the file
+        target = Path(folder) / "film.mp4"
+        _encode(_checked(frames), target, fps, quality)
+        return target.read_bytes()
 
 
-def _encode(frames: np.ndarray, target: BinaryIO, fps: float, quality: int) -> None:
+def _encode(frames: np.ndarray, target: Path, fps: float, quality: int) -> None:
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2
-    with av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
         rate = Fraction(fps).limit_denominator(1000)
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "medium"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -138,13 +140,14 @@ def _encode(frames: np.ndarray, target: BinaryIO, fps: float, quality: int) -> N
 def _animation_bytes(frames: np.ndarray, fps: float, suffix: str = ".gif") -> bytes:
     """Encode an endless animation; a GIF shares one palette of 128 colours between its frames, which keeps it small."""
     images = [Image.fromarray(frame) for frame in _checked(frames)]
-    extra: dict[str, object] = {"quality": 70, "method": 4}
+    extra: dict[str, Any] = {"quality": 70, "method": 4}
     if suffix == ".gif":
         shared = _shared_palette(images)
         images = [image.quantize(palette=shared, dither=Image.Dither.NONE) for image in images]
         extra = {"optimize": True}
     buffer = io.BytesIO()
-    images[0].save(buffer, suffix[1:], save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0, **extra)
+    extra |= {"save_all": True, "append_images": images[1:], "duration": round(1000 / fps), "loop": 0}
+    images[0].save(buffer, suffix[1:], **extra)
     return buffer.getvalue()
 
 

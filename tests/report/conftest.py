@@ -42,26 +42,40 @@ def metric_lines(seed: int, steps: int, pace: float) -> list[dict[str, object]]:
         lines.append({**line, "online_steps": done})
         index += 1
         if done // 500 > before // 500:
-            loss = {"critic_loss": 0.02 * (1.2 - skill) * rng.lognormal(0, 0.25), "actor_loss": -skill + rng.normal(0, 0.05)}
+            loss = {
+                "critic_loss": 0.02 * (1.2 - skill) * rng.lognormal(0, 0.25),
+                "actor_loss": -skill + rng.normal(0, 0.05),
+            }
             lines.append({"kind": "update", "online_steps": done, **loss, "temperature": 0.1 * np.exp(-3 * skill)})
             sample = rng.lognormal(np.log(0.8), 0.35, 50).round(3).tolist()
             lines.append({"kind": "latency", "online_steps": done, "decide_ms": sample})
         if done // (steps // 6) > before // (steps // 6):
             rate = float(np.clip(skill - 0.05 + rng.normal(0, 0.04), 0, 1).round(2))
-            modes = {"stuck": round(12 * (1 - rate)), "jammed": round(6 * (1 - rate)), "dropped": round(2 * (1 - rate))}
+            modes = {
+                "stuck": round(40 * (1 - rate)),
+                "jammed": round(20 * (1 - rate)),
+                "dropped": round(9 * (1 - rate)),
+            }
             lines.append({"kind": "evaluation", "online_steps": done, "success_rate": rate, "episodes": 20,
                           "return_mean": rate, "failure_modes": modes})  # fmt: skip
     return lines
 
 
 def write_run_folder(
-    folder: Path, *, seed: int = 0, method: str = "hil-serl", steps: int = 6000, pace: float = 1.0, finished: bool = True
+    folder: Path,
+    *,
+    seed: int = 0,
+    method: str = "hil-serl",
+    steps: int = 6000,
+    pace: float = 1.0,
+    finished: bool = True,
 ) -> Path:
     """Write config, metrics and result as a system does; no recorded episodes."""
     folder.mkdir(parents=True)
+    command = f"handrail train hil-serl --task TubeInsertion --method {method} --seed {seed}"
     config = {
         "system": "hil-serl", "method": method, "task": "TubeInsertion", "seed": seed, "budget": "quick",
-        "git": "b6c60cd1f0aa", "command": f"handrail train hil-serl --task TubeInsertion --method {method} --seed {seed}",
+        "git": "b6c60cd1f0aa", "command": command,
         "learner": {"critics": 2, "updates_per_step": 4, "hidden": [256, 256], "discount": 0.97},
         "online_steps": steps, "demonstrations": 20,
     }  # fmt: skip
