@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from handrail.core.errors import CheckpointError
+from handrail.core.provenance import git_hash
 from handrail.core.values import Array
 
 TENSORS, META, DONE = "tensors.safetensors", "meta.json", "done.json"
@@ -28,8 +28,8 @@ def save(folder: str | Path, tensors: Mapping[str, Array], meta: Mapping[str, ob
     Args:
         folder: replaced as a whole.
         tensors: arrays by name.
-        meta: JSON values: configuration, counters, states of random generators, and "task" for the check in `load`. The git
-            state is added under "git" when it is not given.
+        meta: JSON values: configuration, counters, states of random generators, and "task" for the check in `load`. The
+            git hash is added under "git" when it is not given.
 
     Raises:
         CheckpointError: `meta` holds something that JSON cannot, or the file system refuses.
@@ -38,16 +38,18 @@ def save(folder: str | Path, tensors: Mapping[str, Array], meta: Mapping[str, ob
 
     folder = Path(folder)
     try:
-        text = json.dumps({"git": git_state(), **meta}, indent=1).encode()
+        text = json.dumps({"git": git_hash(), **meta}, indent=1).encode()
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint meta cannot be written as JSON ({error}): put arrays among the tensors") from error
+        raise CheckpointError(f"checkpoint meta is not JSON ({error}): put arrays among the tensors") from error
     data = to_bytes({key: np.asarray(value, order="C") for key, value in tensors.items()})
     hashes = {TENSORS: _sha256(data), META: _sha256(text)}
     contents = {TENSORS: data, META: text, DONE: json.dumps(hashes).encode()}
     try:
         _replace_folder(folder, contents)
     except OSError as error:
-        raise CheckpointError(f"cannot write checkpoint {folder} ({error.strerror}): free space or choose another folder") from error
+        raise CheckpointError(
+            f"cannot write checkpoint {folder} ({error.strerror}): free space or choose another folder"
+        ) from error
 
 
 def load(folder: str | Path, *, task: str | None = None) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -67,32 +69,20 @@ def load(folder: str | Path, *, task: str | None = None) -> tuple[dict[str, Arra
     expected = _json(folder, DONE, contents[DONE])
     for name in (TENSORS, META):
         if expected.get(name) != _sha256(contents[name]):
-            raise CheckpointError(f"checkpoint {folder} is damaged: SHA-256 of {name} does not match; use an older checkpoint")
+            raise CheckpointError(
+                f"checkpoint {folder} is damaged: SHA-256 of {name} does not match; use an older checkpoint"
+            )
     meta = _json(folder, META, contents[META])
     if task is not None and meta.get("task") != task:
-        raise CheckpointError(f"checkpoint {folder} is of task '{meta.get('task')}', not '{task}': pass the checkpoint of {task}")
+        raise CheckpointError(
+            f"checkpoint {folder} is of task '{meta.get('task')}', not '{task}': pass the checkpoint of {task}"
+        )
     return from_bytes(contents[TENSORS]), meta
 
 
 def exists(folder: str | Path) -> bool:
     """Whether a complete checkpoint lies in `folder`; its hash is not verified."""
     return (_recovered(Path(folder)) / DONE).is_file()
-
-
-def git_state() -> dict[str, object]:
-    """Commit and whether the working tree differs from it; empty outside a repository."""
-    commit = _git("rev-parse", "HEAD")
-    return {} if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain", "-uno"))}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -133,7 +123,9 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError as error:
-        raise CheckpointError(f"no complete checkpoint in {folder}: {name} is missing; check the path or train first") from error
+        raise CheckpointError(
+            f"no complete checkpoint in {folder}: {name} is missing; check the path or train"
+        ) from error
 
 
 def _json(folder: Path, name: str, data: bytes) -> dict[str, Any]:

@@ -57,8 +57,8 @@ class Batch:
 class ReplayRing:
     """Uniform replay over the newest steps.
 
-    Vectors are kept as float32 on both sides of a transition. An image is kept once: a step holds the index of its frame
-    and of the next one, and consecutive steps of an episode share the frame between them.
+    Vectors are kept as float32 on both sides of a transition. An image is kept once: a step holds the index of its
+    frame and of the next one, and consecutive steps of an episode share the frame between them.
 
     Args:
         capacity: number of steps kept; the oldest leaves first.
@@ -161,7 +161,9 @@ class ReplayRing:
         for key, pool in self._images.items():
             if key not in images or images[key].shape != pool.shape[1:]:
                 shape = images[key].shape if key in images else None
-                raise SchemaError(f"step has {key} of shape {shape}, the replay ring {pool.shape[1:]}: use one ring a task")
+                raise SchemaError(
+                    f"step has {key} of shape {shape}, the replay ring {pool.shape[1:]}: use one ring a task"
+                )
             pool[self._frames % self._frame_capacity] = images[key]
         self._frames += 1
         return self._frames - 1
@@ -210,9 +212,7 @@ def _vectors(observation: Observation) -> dict[str, Array]:
 
 
 def _images(observation: Observation) -> dict[str, Array]:
-    return {
-        key: value for key, value in observation.items() if not isinstance(value, str) and value.dtype == np.uint8
-    }
+    return {key: value for key, value in observation.items() if not isinstance(value, str) and value.dtype == np.uint8}
 
 
 def _under(mapping: Mapping[str, Array], prefix: str) -> dict[str, Array]:

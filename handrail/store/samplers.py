@@ -14,7 +14,7 @@ from .ring import Batch, ReplayRing, stack
 
 
 def mix(online: Batch, demo: Batch) -> Batch:
-    """Put the rows of `demo` under those of `online`: half and half for equal sizes (RLPD, Ball et al. 2023, section 4.1).
+    """Put the rows of `demo` under those of `online`: half and half for equal sizes (Ball et al. 2023, 4.1).
 
     Raises:
         SchemaError: an observation key is on one side only; dropping it would misalign the batch.
@@ -52,7 +52,7 @@ def sample_mixed(
 def _concatenate(online: dict[str, Array], demo: dict[str, Array]) -> dict[str, Array]:
     if online.keys() != demo.keys():
         only = sorted(online.keys() ^ demo.keys())
-        raise SchemaError(f"observation key '{only[0]}' is in one of online and demo only: record both with the same keys")
+        raise SchemaError(f"observation key '{only[0]}' is on one side of the mix only: record both with the same keys")
     return {key: np.concatenate([online[key], demo[key]]) for key in online}
 
 

@@ -1,0 +1,246 @@
+"""Recording: steps into memory, episodes onto disk, each by one commit.
+
+Order of a commit, every file by temporary, fsync and rename: data, videos, final observation, streams, `tasks.parquet` if the
+text is new, and last the episode's own `meta/episodes` file. That last rename is the commit: before it the episode does not
+exist, after it nothing can undo it. `info.json`, `stats.json` and the journal follow, and are rebuilt if a crash came between.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handrail.core.errors import CorruptError, InvalidValueError, WriteError, unknown_name
+from handrail.core.values import Array, Step
+
+from . import layout, stats
+from .arrays import arrays_bytes, final_arrays
+from .atomic import publish, temporary_name, write_atomically
+from .buffer import EpisodeBuffer
+from .cameras import CameraRecorder
+from .check import clear_leftovers
+from .derived import Ledger, WriterLock, parquet_bytes, read_info, rebuild, schema_of, write_journal
+from .episode_meta import EpisodeMeta
+from .index import EpisodeRow, append_journal, load_index
+from .layout import FilePosition
+from .rows import LEAN, episode_table, video_columns
+from .schema import IMAGE_MODES, Schema, features_of
+from .video import choose_encoder, video_info
+
+class DatasetWriter:
+    """Records episodes into the LeRobot v3 dataset at `root`, which it begins or continues.
+
+    Args:
+        root: folder of the dataset.
+        fps: policy rate [Hz].
+        robot_type: free text for `info.json`.
+        images: how cameras are stored: "video", "image" or "none".
+
+    Raises:
+        WriteError: full disk, read-only folder, or another writer at work; what is committed stays readable.
+        SchemaError: the dataset there has another rate or other features.
+        CorruptError: an episode there is damaged; `repair` first.
+    """
+
+    def __init__(self, root: str | Path, fps: int, *, robot_type: str = "panda", images: str = "video") -> None:
+        if images not in IMAGE_MODES:
+            raise unknown_name("image mode", images, IMAGE_MODES)
+        if fps <= 0 or int(fps) != fps:
+            raise InvalidValueError(f"fps={fps} is not a rate: LeRobot needs a whole number of Hz, at least 1")
+        self.root = Path(root)
+        self._fps, self._robot_type, self._images = int(fps), robot_type, images
+        self._ledger: Ledger | None = None
+        self._buffer: EpisodeBuffer | None = None
+        self._cameras: CameraRecorder | None = None
+        self._camera_stats: stats.Stats | None = None
+        self._streams: dict[str, list[tuple[float, Array]]] = {}
+        self._next_episode = self._next_step = self._next_file = 0
+        self._stale = False
+        self._lock = WriterLock(self.root)
+        try:
+            self._continue()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _continue(self) -> None:
+        """Take up the dataset that is already here, if there is one."""
+        index = load_index(self.root)
+        if index.broken:
+            raise CorruptError(f"{index.broken[0]} is damaged: run `handrail data repair {self.root}`, then record again")
+        clear_leftovers(self.root, index)
+        if not index.rows:
+            return
+        schema = schema_of(read_info(self.root))
+        schema.require_same(Schema(schema.features, self._fps), str(self.root))
+        self._ledger = rebuild(self.root, schema, index)
+        write_journal(self.root, index)
+        self._next_episode, self._next_step = index.next_episode, index.next_step
+        self._next_file = 1 + max((_last_file(row, schema) for row in index.rows), default=-1)
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes committed so far."""
+        return self._ledger.episodes if self._ledger else 0
+
+    @property
+    def length(self) -> int:
+        """Steps of the episode in progress."""
+        return self._buffer.length if self._buffer else 0
+
+    def add(self, step: Step) -> None:
+        """Record one step of the episode in progress. Everything is copied; a state step takes about 10 us.
+
+        Raises:
+            NonFiniteError: NaN or infinity in the step; it is left out, and the steps before it stay.
+            SchemaError: the step does not fit the dataset.
+        """
+        if self._buffer is None:
+            self._begin(step)
+        assert self._buffer is not None
+        self._buffer.add(step)
+        if self._cameras is not None:
+            try:
+                self._cameras.add(step.observation)
+            except BaseException:
+                self._buffer.length -= 1
+                raise
+
+    def stream(self, name: str, stamp_s: float, value: Array) -> None:
+        """Record one sample of a stream faster than the policy, e.g. force at 500 Hz; kept in `extras/streams/<name>/`.
+
+        Args:
+            stamp_s: measured [s] since the episode began.
+            value: one shape throughout the episode.
+        """
+        if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
+            raise InvalidValueError(f"stream name '{name}' must be letters, digits, '_', '-' and '.': it names a folder")
+        self._streams.setdefault(name, []).append((stamp_s, np.array(value)))
+
+    def discard(self) -> None:
+        """Forget the episode in progress, e.g. because the operator wants to record it again."""
+        if self._cameras is not None:
+            self._cameras.abandon()
+        self._buffer = self._cameras = self._camera_stats = None
+        self._streams = {}
+
+    def commit(self, meta: EpisodeMeta) -> int:
+        """Put the episode in progress on disk; when this returns, a crash cannot take it away.
+
+        Returns:
+            The index of the episode.
+
+        Raises:
+            WriteError: the file system refused; the steps are still in memory, so that it can be tried again.
+        """
+        if self._buffer is None or self._buffer.length == 0 or self._ledger is None:
+            raise InvalidValueError("the episode in progress has no steps: add at least one before commit")
+        episode, length = self._next_episode, self._buffer.length
+        self._write_sides(episode)
+        columns = self._buffer.columns(episode, self._next_step, self._ledger.task_index(meta.instruction))
+        pngs = self._cameras.pngs if self._cameras else {}
+        payload = parquet_bytes(self._ledger.schema.table({**columns, **pngs}))
+        write_atomically(layout.data_file(self.root, self._position), payload)
+        if meta.instruction not in self._ledger.tasks:
+            self._ledger.write_tasks(meta.instruction)
+        episode_stats = stats.episode_stats(columns, self._ledger.schema.features) | (self._camera_stats or {})
+        row = self._row(meta, episode, length)
+        path = layout.episodes_file(self.root, self._position)
+        write_atomically(path, parquet_bytes(episode_table([(row, episode_stats)], self._ledger.schema), **LEAN))
+        self._committed(row, path, episode_stats)
+        return episode
+
+    def close(self) -> None:
+        """Forget an episode in progress, bring the derived files up to date, and let others write."""
+        try:
+            self.discard()
+            if self._stale and self._ledger is not None:
+                self._ledger.write()
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def _position(self) -> FilePosition:
+        return FilePosition.of_number(self._next_file)
+
+    def _begin(self, step: Step) -> None:
+        """Open the buffers of an episode; the first step of all decides the schema."""
+        schema = Schema(features_of(step, self._images), self._fps, self._robot_type)
+        if self._ledger is None:
+            for key in schema.videos:
+                entry = schema.features[key]
+                encoder = choose_encoder(*entry["shape"][:2], self._fps)
+                entry["info"] = video_info(encoder, entry, self._fps)
+            self._ledger = Ledger(self.root, schema)
+            self._ledger.write()
+        else:
+            self._ledger.schema.require_same(schema, str(self.root))
+        self._buffer = EpisodeBuffer(self._ledger.schema)
+        if schema.cameras:
+            videos = {key: layout.video_file(self.root, key, self._position) for key in schema.videos}
+            self._cameras = CameraRecorder(self._ledger.schema, videos)
+
+    def _write_sides(self, episode: int) -> None:
+        """Write everything of an episode but its rows: videos, final observation, streams."""
+        assert self._buffer is not None
+        if self._cameras is not None and self._camera_stats is None:
+            try:
+                self._camera_stats = self._cameras.finish()
+            except WriteError:
+                self.discard()  # frames that the encoder could not write are gone
+                raise
+        for key, path in (self._cameras.targets if self._cameras else {}).items():
+            if temporary_name(path).exists():  # it is gone when this is the second try
+                publish(path)
+        last = final_arrays(self._buffer.last_next, self._images)
+        write_atomically(layout.final_file(self.root, episode), arrays_bytes(last))
+        for name, samples in self._streams.items():
+            arrays = {"stamp_s": np.array([s for s, _ in samples]), "values": np.stack([value for _, value in samples])}
+            write_atomically(layout.stream_file(self.root, name, episode), arrays_bytes(arrays))
+
+    def _row(self, meta: EpisodeMeta, episode: int, length: int) -> dict[str, Any]:
+        assert self._ledger is not None
+        at = self._position
+        row: dict[str, Any] = {
+            "episode_index": episode,
+            "tasks": [meta.instruction],
+            "length": length,
+            "data/chunk_index": at.chunk,
+            "data/file_index": at.file,
+            "dataset_from_index": self._next_step,
+            "dataset_to_index": self._next_step + length,
+        }
+        for key in self._ledger.schema.videos:
+            row |= video_columns(key, at, 0.0, length / self._fps)
+        row |= {"meta/episodes/chunk_index": at.chunk, "meta/episodes/file_index": at.file}
+        return row | meta.columns()
+
+    def _committed(self, row: dict[str, Any], path: Path, episode_stats: stats.Stats) -> None:
+        """Move on to the next episode, and bring the derived files up to date."""
+        assert self._ledger is not None
+        text = row["tasks"][0]
+        task_index = self._ledger.task_index(text)
+        self._ledger.append(row["length"], text, episode_stats)
+        self._next_episode += 1
+        self._next_step += row["length"]
+        self._next_file += 1
+        self._buffer = self._cameras = self._camera_stats = None
+        self._streams = {}
+        try:
+            append_journal(self.root, path, [EpisodeRow(row | {"task_index": task_index})])
+            self._ledger.write()
+            self._stale = False
+        except OSError:  # the episode is safe; `close` or the next opening writes these again
+            self._stale = True
+
+
+def _last_file(row: EpisodeRow, schema: Schema) -> int:
+    return max(at.number for at in (row.data, row.listed, *(row.video(key) for key in schema.videos)))
