@@ -110,7 +110,7 @@ class Person:
         """
         if draw != self.draw:
             self.draw, self.traits = draw, draw_traits(draw, self.tier)
-            self.law = TakeoverLaw(self.traits, self._period_s, *self._scales)
+            self.law = TakeoverLaw(self.traits, self._period_s, *self._scales, getattr(self.env, "horizon", np.inf))
         episode = self.episodes.get(draw, 0) if episode is None else episode
         self.episodes[draw] = episode + 1
         seeds = np.random.SeedSequence((draw, self._tier_index, 1 + episode)).spawn(4)

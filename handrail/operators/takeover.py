@@ -40,12 +40,22 @@ class TakeoverLaw:
     their margin (DANGER). They see it after a lognormal reaction time, or not at all; a trouble that ends by itself in
     the meantime is let be. They hold for at least a second, and let go once progress was restored (danger: is over)
     and stayed so.
+
+    Ours: a person who stepped in because the robot was stuck lets go between two phases, not a moment before the
+    grasp; who had to step in once has half the patience for the rest of the episode; and who has to step in a second
+    time, or still holds the robot when half of the time is up, finishes the episode.
     """
 
     def __init__(
-        self, traits: Traits, period_s: float, patience_scale: float = 1.0, reaction_scale: float = 1.0
+        self,
+        traits: Traits,
+        period_s: float,
+        patience_scale: float = 1.0,
+        reaction_scale: float = 1.0,
+        horizon: float = np.inf,
     ) -> None:
         self._traits, self._period_s, self._reaction_scale = traits, period_s, reaction_scale
+        self._horizon = horizon  # steps of an episode, as far as the person knows
         self._patience_steps = max(1, round(traits.patience_s * patience_scale / period_s))
         self._hold_steps = round(MINIMUM_HOLD_S / period_s)
         self._stay_steps = max(1, round(traits.stay_s / period_s))
@@ -122,7 +132,8 @@ class TakeoverLaw:
             self._watch()
 
     def _restored(self, truth: Truth) -> bool:
-        if self._cause is TakeoverCause.STUCK and (self._times_stuck > 1 or truth.phase == self._phase_before):
+        finishing = self._times_stuck > 1 or self._step > self._horizon / 2
+        if self._cause is TakeoverCause.STUCK and (finishing or truth.phase == self._phase_before):
             return False
         gained = truth.progress - self._progress_before
         safe = truth.failure_margin_m > SAFE_FACTOR * self._traits.danger_m

@@ -92,7 +92,7 @@ TIERS: Mapping[str, TierRanges] = {
 """Skill tiers, worst first; the parameter ranges of operators.md split in three (ours)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # holds an array
 class Traits:
     """One person. `bias` is persistent: they see every object displaced the same way."""
 

@@ -38,7 +38,7 @@ class PickCubeExpert:
             return Waypoint(np.array([*tool[:2], 0.25]), 0.0, -1.0, False, "lift")
         if env.gripper_closed and tool[2] > cube[2] + 0.03:
             return Waypoint(np.array([*cube[:2], 0.1]), 0.0, 1.0, False, "open")
-        if aside > 0.012 and tool[2] < cube[2] + 0.035 or aside > 0.03:
+        if (aside > 0.015 and tool[2] < cube[2] + 0.035) or aside > 0.03:
             return Waypoint(np.array([*cube[:2], cube[2] + 0.06]), 0.0, 1.0, False, "above")
         if tool[2] > cube[2] + 0.012:
             return Waypoint(np.array([*cube[:2], max(0.015, cube[2] - 0.005)]), 0.0, 1.0, False, "descend")
@@ -66,7 +66,7 @@ class TubeInsertionExpert:
         aside = float(np.linalg.norm(tool[:2] - cap[:2]))
         turned = abs(half_turn(wrap(yaw - env.tool_yaw)))
         low = tool[2] < cap[2] + 0.03
-        if low and aside > 0.012 or not low and (aside > 0.01 or turned > 0.15):
+        if (low and aside > 0.02) or (not low and (aside > 0.02 or turned > 0.3)):
             away = cap + (0, 0, 0.045)
             up = np.array([*tool[:2], away[2]]) if low and aside < 0.05 else away
             return Waypoint(up, yaw, 1.0, False, "above")
@@ -80,7 +80,7 @@ class TubeInsertionExpert:
         to_hole = tube.HOLE + bias_m[:2] - tip[:2]
         clear = tube.HOLE_TOP_M + 0.015
         offset = float(np.linalg.norm(to_hole))
-        if offset < 0.005 or env.depth_m() > 0.002:
+        if offset < 0.008 or env.depth_m() > 0.002:
             down = np.array([*(tool[:2] + to_hole), tool[2] - 0.05])
             return Waypoint(down, env.tool_yaw, -1.0, True, "insert")
         rise = max(0.0, clear - tip[2])

@@ -19,13 +19,13 @@ TUBE_RADIUS_M = 0.008
 CLEARANCE_M = 0.001  # radial
 TIP_M = 0.053  # tube centre to the lowest point of its round bottom
 CAP_M = 0.045  # tube centre to the middle of the cap, where it is gripped
-HOLE_TOP_M = 0.045
+HOLE_TOP_M = 0.035
 INSERTED_M = 0.020
 HOLE = np.array([0.5, 0.06])  # [m]
 RACK = np.array([0.47, -0.06])  # [m] centre of the range of the rack
 RACK_RANGE = np.array([0.03, 0.03])
 RACK_TURN = np.deg2rad(25.0)
-RACK_TOP_M = 0.03
+RACK_TOP_M = 0.035
 LYING_RAD = np.deg2rad(53.0)
 
 
