@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handrail.core.errors import InvalidValueError
-from handrail.core.values import Authority, TakeoverCause
+from handrail.core.values import Authority
+from handrail.store.segments import runs
 
 from . import palette, plots, recorded, video
 from .page import write_page
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from handrail.store import Dataset, Episode
 
 CURVES = ("authority", "takeover_cause", "risk", "value", "assist_level")
-EVENTS_SHOWN = 40
 
 
 def write_episode_page(dataset: Dataset, episode: int, out: Path) -> Path:
@@ -67,23 +67,19 @@ def _shown(value: object) -> str:
 
 def _events(columns: dict[str, np.ndarray], fps: float) -> list[dict[str, object]]:
     """Return every stretch that the policy did not drive."""
-    causes = columns.get("takeover_cause")
-    found = []
-    for start, stop, who in plots.segments(columns["authority"].astype(int)):
-        if who is Authority.POLICY:
-            continue
-        cause = TakeoverCause.NONE if causes is None else TakeoverCause(int(causes[start]))
-        found.append(
-            {
-                "who": palette.AUTHORITY_LABELS[who],
-                "colour": palette.AUTHORITY_COLOURS[who],
-                "cause": palette.CAUSE_LABELS.get(cause, "–"),
-                "start_s": f"{start / fps:.1f}",
-                "length": stop - start,
-                "length_s": f"{(stop - start) / fps:.1f}",
-            }
-        )
-    return found[:EVENTS_SHOWN]
+    parts = runs(columns["authority"].astype(int), columns.get("takeover_cause"))
+    return [
+        {
+            "who": palette.AUTHORITY_LABELS[part.authority],
+            "colour": palette.AUTHORITY_COLOURS[part.authority],
+            "cause": palette.CAUSE_LABELS.get(part.cause, "–"),
+            "start_s": f"{part.start / fps:.1f}",
+            "length": len(part),
+            "length_s": f"{len(part) / fps:.1f}",
+        }
+        for part in parts
+        if part.authority is not Authority.POLICY
+    ]
 
 
 def _film(record: Episode, camera: str, fps: float) -> dict[str, str]:

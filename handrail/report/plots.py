@@ -9,7 +9,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from handrail.core.values import Authority, TakeoverCause
+from handrail.store.segments import runs
 
 from . import palette
 from .summary import Curve, mean_curve
@@ -48,7 +47,6 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "handrail",
 }
-OTHERS = tuple(authority for authority in Authority if authority is not Authority.POLICY)
 
 
 @dataclass(frozen=True)
@@ -280,22 +278,12 @@ def _padded(axes: Axes) -> tuple[float, float]:
 
 def _mark_causes(axes: Axes, authority: np.ndarray, causes: np.ndarray | None, fps: float) -> None:
     """Shade each stretch that the policy did not drive, and name why the operator took over."""
-    for start, stop, who in segments(authority):
-        if who is Authority.POLICY:
+    for part in runs(authority, causes):
+        if part.authority is Authority.POLICY:
             continue
-        axes.axvspan(start / fps, stop / fps, color=palette.AUTHORITY_COLOURS[who], alpha=0.12, lw=0)
-        cause = TakeoverCause.NONE if causes is None else TakeoverCause(int(causes[start]))
-        if cause is not TakeoverCause.NONE:
-            axes.annotate(palette.CAUSE_LABELS[cause], (start / fps, 0.98), xycoords=("data", "axes fraction"),
-                          xytext=(3, 0), textcoords="offset points", va="top", fontsize=8.5, clip_on=True)  # fmt: skip
-
-
-def segments(authority: np.ndarray) -> list[tuple[int, int, Authority]]:
-    """Split authorities (T,) into runs of one driver: (start, stop, who), stop exclusive."""
-    edges = [0, *(np.flatnonzero(np.diff(authority)) + 1).tolist(), len(authority)]
-    return [(a, b, Authority(int(authority[a]))) for a, b in pairwise(edges) if b > a]
-
-
-def authority_legend(present: Sequence[Authority]) -> list[Patch]:
-    """Return legend handles for the authorities that occur."""
-    return [Patch(color=palette.AUTHORITY_COLOURS[a], label=palette.AUTHORITY_LABELS[a]) for a in present]
+        colour = palette.AUTHORITY_COLOURS[part.authority]
+        axes.axvspan(part.start / fps, part.stop / fps, color=colour, alpha=0.12, lw=0)
+        if part.cause is not TakeoverCause.NONE:
+            place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
+            at = (part.start / fps, 0.98)
+            axes.annotate(palette.CAUSE_LABELS[part.cause], at, **place, va="top", fontsize=8.5, clip_on=True)

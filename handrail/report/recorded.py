@@ -9,9 +9,9 @@ import numpy as np
 
 from handrail.core.seeds import EVALUATION_ENV_SEEDS
 from handrail.core.values import Authority, TakeoverCause
+from handrail.store.segments import runs
 
 from . import palette
-from .plots import segments
 from .video import annotate
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def takeover_lengths(episode: Episode) -> list[int]:
     if authority is None:
         return []
     return [
-        stop - start
-        for start, stop, who in segments(authority.astype(int))
-        if who is Authority.OPERATOR and (causes is None or int(causes[start]) != TakeoverCause.DEMONSTRATION)
+        len(part)
+        for part in runs(authority.astype(int), causes)
+        if part.authority is Authority.OPERATOR and part.cause is not TakeoverCause.DEMONSTRATION
     ]
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from handrail.core.values import Authority, Step, TakeoverCause
+from handrail.store import DatasetWriter, EpisodeMeta
+
 CAUSES = ("STUCK", "DANGER", "FALSE_ALARM")
 WriteRun = Callable[..., Path]
 
@@ -87,6 +90,72 @@ def write_run_folder(
         result = {"success_rate_autonomous": last["success_rate"], "wall_s": 512.0}
         (folder / "result.json").write_text(json.dumps(result))
     return folder
+
+
+def frame(progress: float, operator: bool) -> np.ndarray:
+    """A picture (72, 96, 3): a disc on its way to a slot, red while a person drives."""
+    rows, columns = np.mgrid[:72, :96]
+    image = np.full((72, 96, 3), 236, dtype=np.uint8)
+    image[52:58] = (150, 160, 175)
+    image[46:58, 78:86] = (90, 100, 115)
+    disc = (rows - 42) ** 2 + (columns - 10 - 72 * progress) ** 2 < 49
+    image[disc] = (200, 70, 40) if operator else (0, 114, 178)
+    return image
+
+
+def episode_steps(rng: np.random.Generator, length: int, takeovers: list[tuple[int, int]], success: bool) -> list[Step]:
+    """One episode in which the operator drives during each (start, stop) of `takeovers`."""
+
+    def see(t: int) -> dict[str, np.ndarray]:
+        driven = any(a <= t < b for a, b in takeovers)
+        return {"state": np.full(18, t / length, np.float32), "images.front": frame(t / length, driven)}
+
+    steps = []
+    for t in range(length):
+        driven = any(a <= t < b for a, b in takeovers)
+        near = max((np.exp(-abs(t - a) / 4.0) for a, _ in takeovers), default=0.0)
+        last = t == length - 1
+        action = rng.uniform(-1, 1, 5).astype(np.float32)
+        steps.append(
+            Step(
+                observation=see(t), next_observation=see(t + 1), action=action, policy_action=action,
+                operator_action=action if driven else None, assistant_action=None,
+                authority=Authority.OPERATOR if driven else Authority.POLICY,
+                takeover_cause=TakeoverCause.STUCK if driven else TakeoverCause.NONE,
+                assist_level=0.0, risk=float(0.05 + 0.9 * near), value=t / length, reward=float(success and last),
+                cost=0.0, terminated=success and last, truncated=last and not success,
+                success=success and last, timestamp=t / 10, stamp_s=t / 10,
+            )
+        )  # fmt: skip
+    return steps
+
+
+def record_episodes(root: Path, training: int = 6, evaluation: int = 3, seed: int = 0) -> Path:
+    """Write a real dataset: training episodes with ever fewer takeovers, then evaluation episodes alone."""
+    rng = np.random.default_rng(seed)
+    with DatasetWriter(root, 10) as writer:
+        for index in range(training + evaluation):
+            evaluated = index >= training
+            count = 0 if evaluated else max(0, 3 - index // 2)
+            takeovers = [(8 + 12 * k, 8 + 12 * k + int(rng.integers(4, 9))) for k in range(count)]
+            success = index != training + evaluation - 1
+            for step in episode_steps(rng, 48, takeovers, success):
+                writer.add(step)
+            writer.commit(
+                EpisodeMeta(
+                    task="TubeInsertion", instruction="insert the tube", run_seed=seed, success=success,
+                    env_seed=1000 + index if evaluated else 10_000 + index,
+                    operator_draw=None if evaluated else 7, operator_tier="" if evaluated else "ordinary",
+                    failure_kind="" if success else "jammed", policy_version=str(100 * index),
+                )
+            )  # fmt: skip
+    return root
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a small dataset; to be read only."""
+    return record_episodes(tmp_path_factory.mktemp("recorded") / "episodes")
 
 
 @pytest.fixture

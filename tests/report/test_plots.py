@@ -49,11 +49,6 @@ def test_raster_rows_are_coloured_by_authority() -> None:
     assert to_hex(colours[1, 2]) == "#ffffff", "past the end of a short episode"
 
 
-def test_segments_are_runs_of_one_driver() -> None:
-    found = plots.segments(np.array([0, 0, 2, 2, 2, 0]))
-    assert found == [(0, 2, Authority.POLICY), (2, 5, Authority.OPERATOR), (5, 6, Authority.POLICY)]
-
-
 def test_episode_timeline_names_each_cause_where_it_begins() -> None:
     columns = {
         "authority": np.array([0, 2, 2, 0, 2]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -129,3 +130,22 @@ def test_the_command_knows_its_flags(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as stop:
         main(["report", "run", "--ouut", "x.html"])
     assert stop.value.code == 2 and "did you mean --out?" in capsys.readouterr().err
+
+
+def test_recorded_episodes_add_film_raster_and_exact_lengths(write_run, recorded: Path, tmp_path: Path) -> None:
+    folder = write_run(steps=2000)
+    shutil.copytree(recorded, folder / "episodes")
+    text, sources = page_of(write_report([folder], tmp_path / "report.html"))
+    films = [source for source in sources if source.startswith("data:video/mp4")]
+    assert len(films) == 3 and "env seed 1006 · 48 steps success" in text and "48 steps jammed" in text
+    assert "Step by step" in text
+    assert re.search(r"of the 12 recorded step by step, eight in ten lasted \d+ to \d+ steps", text)
+
+
+def test_films_stay_within_their_room(write_run, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(steps=1000)
+    shutil.copytree(recorded, folder / "episodes")
+    monkeypatch.setattr("handrail.report.run_report.FILM_BYTES", 30_000)
+    _, sources = page_of(write_report([folder], folder / "report.html"))
+    films = [source for source in sources if source.startswith(("data:video", "data:image/jpeg"))]
+    assert sum(map(len, films)) <= 30_000 and len(films) < 6
