@@ -1,8 +1,9 @@
 """RLPD updates a second against Stable-Baselines3's SAC, side by side on one thread.
 
-Both: float32, two hidden layers of 256, two critics, batch 256, one critic, actor and temperature update for each sample (UTD 1),
-sampling from a filled replay buffer included. RLPD has LayerNorm critics, tanh and the half-and-half mix on top; SAC has neither.
-Repetitions alternate, so that a slower machine slows both; the ratio is the median over pairs.
+Both: float32, two hidden layers of 256, two critics, batch 256, one critic, actor and temperature update for each
+batch (UTD 1), sampling from a filled replay buffer included. RLPD has LayerNorm critics, tanh and the half-and-half
+mix on top; SAC has ReLU and none of them. Repetitions alternate, so that a slower machine slows both; the ratio is the
+median over pairs. `handrail_actor_every_2` is RLPD at HIL-SERL's default of one actor update in two, less work.
 """
 
 from __future__ import annotations
@@ -64,11 +65,15 @@ def sb3_updates() -> Callable[[int], None]:
 
     rng = np.random.default_rng(0)
     policy = {"net_arch": [256, 256], "n_critics": 2}
-    model = SAC("MlpPolicy", Still(), batch_size=BATCH, policy_kwargs=policy, buffer_size=TRANSITIONS, seed=0, device="cpu")
+    model = SAC(
+        "MlpPolicy", Still(), batch_size=BATCH, policy_kwargs=policy, buffer_size=TRANSITIONS, seed=0, device="cpu"
+    )
     model.set_logger(Logger(None, []))
+    buffer = model.replay_buffer
+    assert buffer is not None
     for _ in range(TRANSITIONS):
         step = _step(rng)
-        model.replay_buffer.add(
+        buffer.add(
             np.asarray(step.observation["state"]),
             np.asarray(step.next_observation["state"]),
             step.action,
@@ -93,17 +98,24 @@ def measure(functions: dict[str, Callable[[int], None]], updates: int, repetitio
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="RLPD updates a second against Stable-Baselines3's SAC")
     parser.add_argument("--updates", type=int, default=100, help="updates a repetition")
     parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--force", action="store_true", help="measure on a loaded machine too")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     if load > IDLE_LOAD and not options.force:
-        print(f"load average is {load:.2f}, limit {IDLE_LOAD}: wait until the machine is idle, or pass --force", file=sys.stderr)
+        print(
+            f"load average is {load:.2f}, limit {IDLE_LOAD}: wait until the machine is idle, or pass --force",
+            file=sys.stderr,
+        )
         return 2
     torch.set_num_threads(1)
-    functions = {"handrail": handrail_updates(1), "sb3_sac": sb3_updates(), "handrail_actor_every_2": handrail_updates(2)}
+    functions = {
+        "handrail": handrail_updates(1),
+        "sb3_sac": sb3_updates(),
+        "handrail_actor_every_2": handrail_updates(2),
+    }
     print(json.dumps(summary(measure(functions, options.updates, options.repetitions), load), indent=1))
     return 0
 

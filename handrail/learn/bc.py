@@ -1,8 +1,8 @@
 """Behaviour cloning of action chunks, with a weight for every sample.
 
-Two heads over the same network: a Gaussian (weighted negative log likelihood), and flow matching (Lipman et al. 2023; as an
-action head in pi0, Black et al. 2024): |v_theta(x_t, t, o) - (a - x_0)|^2 with x_t = (1 - t) x_0 + t a, x_0 ~ N(0, I),
-t ~ U(0, 1), sampled by Euler steps from t = 0 to 1.
+Two heads over the same network: a Gaussian (weighted negative log likelihood), and flow matching (Lipman et al. 2023,
+equation 23; as an action head in pi0, Black et al. 2024): |v_theta(x_t, t, o) - (a - x_0)|^2 with
+x_t = (1 - t) x_0 + t a, x_0 ~ N(0, I), t ~ U(0, 1), sampled by Euler steps from t = 0 to 1.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BCConfig:
         horizon: H, actions in a chunk.
         hidden, activation, layer_norm: of the network.
         learning_rate, weight_decay: of AdamW.
-        min_std: smallest standard deviation of the Gaussian head; keeps a constant action dimension from ruling the loss.
+        min_std: smallest standard deviation of the Gaussian head: a constant action dimension must not rule the loss.
         flow_steps: Euler steps of the flow head.
         batch_size: read by the caller who samples.
     """
@@ -65,7 +65,9 @@ class BCConfig:
         if self.head not in ("gaussian", "flow"):
             raise InvalidValueError(f"head '{self.head}' is not known: choose gaussian or flow")
         if self.horizon < 1 or self.flow_steps < 1:
-            raise InvalidValueError(f"horizon {self.horizon} and flow_steps {self.flow_steps} must be at least 1: raise them")
+            raise InvalidValueError(
+                f"horizon {self.horizon} and flow_steps {self.flow_steps} must be at least 1: raise them"
+            )
 
 
 class BC:
@@ -78,7 +80,9 @@ class BC:
         seed: fixes initial weights and every draw.
     """
 
-    def __init__(self, config: BCConfig, encoder: EncoderFactory | Mapping[str, int], action_dim: int, seed: int) -> None:
+    def __init__(
+        self, config: BCConfig, encoder: EncoderFactory | Mapping[str, int], action_dim: int, seed: int
+    ) -> None:
         self.config, self.action_dim = config, action_dim
         self.generator = torch.Generator().manual_seed(seed)  # weights, and draws in `update`
         self.rng = np.random.default_rng(seed)  # draws in `act`
@@ -142,7 +146,9 @@ class BC:
         expected = (self.config.horizon, self.action_dim)
         given = action.shape[1:] if action.ndim == 3 else (1, *action.shape[1:])
         if given != expected:
-            raise InvalidValueError(f"action chunks have shape {given}, this learner {expected}: sample chunks of its horizon")
+            raise InvalidValueError(
+                f"action chunks have shape {given}, this learner {expected}: sample chunks of its horizon"
+            )
         return torch.from_numpy(np.ascontiguousarray(action.reshape(len(action), -1), np.float32))
 
     def _gaussian_loss(self, s: Tensor, a: Tensor) -> Tensor:
@@ -188,7 +194,7 @@ class BC:
             CheckpointError: the network is of another shape.
         """
         if "net/0.weight" not in arrays:
-            raise CheckpointError("checkpoint holds no BC learner (net/0.weight is missing): pass a BC checkpoint")
+            raise CheckpointError("checkpoint holds no BC learner (net/0.weight): pass a BC checkpoint")
         load_module("encoder", self.encoder, arrays)
         load_module("net", self.net, arrays)
         load_optimizer("adam", self._optimizer, arrays)

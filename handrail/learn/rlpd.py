@@ -1,12 +1,12 @@
 """RLPD: reinforcement learning with prior data, in the variant of HIL-SERL.
 
-Soft actor-critic whose every batch is half online, half demonstrations (`handrail.store.samplers`), with LayerNorm critics and
-a random subset of them in the target: Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data",
-algorithm 1. From HIL-SERL (Luo et al. 2024): the stored action is the executed one, no entropy in the backup, target entropy
--dim(A) / 2, two critic updates an actor update, and a discrete double-DQN critic for the gripper.
+Soft actor-critic whose every batch is half online, half demonstrations (`handrail.store.samplers`), with LayerNorm
+critics and a random subset of them in the target: Ball et al. 2023, "Efficient Online Reinforcement Learning with
+Offline Data", algorithm 1. From HIL-SERL (Luo et al. 2024): the stored action is the executed one, no entropy in the
+backup, target entropy -dim(A) / 2, two critic updates an actor update, a discrete double-DQN critic for the gripper.
 
-Symbols of the paper: s, a, r, s' observation, action, reward, next observation; Q_i critics, pi actor, alpha temperature,
-gamma discount, rho (here `tau`) the step of the target networks, E critics of which Z take part in the target.
+Symbols of the paper: s, a, r, s' observation, action, reward, next observation; Q_i critics, pi actor, alpha
+temperature, gamma discount, rho (here `tau`) step of the target networks; E critics, Z of them in the target.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from handrail.core.contracts import single
 from handrail.core.errors import CheckpointError, InvalidValueError
@@ -63,7 +64,7 @@ class RLPDConfig:
         target_entropy: [nat]; None for -dim(A) / 2.
         gripper: the last action dimension is {close, stay, open} and has its own discrete critic.
         gripper_penalty: taken from the gripper critic's reward at each toggle.
-        gripper_feature: index in "state" of the gripper's opening; None counts every close and open command as a toggle.
+        gripper_feature: index in "state" of the gripper's opening; None counts every close and open as a toggle.
         gripper_closed_below: opening under which the gripper counts as closed, in the unit of that feature.
         gripper_epsilon: probability of a random gripper command in `explore`.
         bc_weight: weight of (tanh mu(s) - a)^2 over operator rows in the actor loss (ours); 0 is off.
@@ -92,7 +93,9 @@ class RLPDConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.target_subset <= self.critics:
-            raise InvalidValueError(f"target_subset {self.target_subset} is not in 1..{self.critics}: at most `critics`")
+            raise InvalidValueError(
+                f"target_subset {self.target_subset} is not in 1..{self.critics}: at most `critics`"
+            )
         if not 0.0 < self.discount < 1.0:
             raise InvalidValueError(f"discount {self.discount} is not in (0, 1): HIL-SERL uses 0.97")
         if self.utd < 1 or self.actor_every < 1:
@@ -102,12 +105,15 @@ class RLPDConfig:
 class Values(nn.Module):
     """Everything that is trained on a Bellman error, and copied into the target: encoder, critics, gripper critic."""
 
-    def __init__(self, config: RLPDConfig, encoder: ObservationEncoder, actions: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, config: RLPDConfig, encoder: ObservationEncoder, actions: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         inputs, norm = encoder.output_dim, config.critic_layer_norm
         self.encoder = encoder
         self.critics = Ensemble(
-            Mlp((inputs + actions, *config.hidden, 1), generator, config.activation, norm) for _ in range(config.critics)
+            Mlp((inputs + actions, *config.hidden, 1), generator, config.activation, norm)
+            for _ in range(config.critics)
         )
         self.gripper = (
             Mlp((inputs, *config.hidden, len(GRIPPER)), generator, config.activation, norm) if config.gripper else None
@@ -134,7 +140,9 @@ class RLPD:
         seed: fixes initial weights and every draw.
     """
 
-    def __init__(self, config: RLPDConfig, encoder: EncoderFactory | Mapping[str, int], action_dim: int, seed: int) -> None:
+    def __init__(
+        self, config: RLPDConfig, encoder: EncoderFactory | Mapping[str, int], action_dim: int, seed: int
+    ) -> None:
         self.config, self.action_dim = config, action_dim
         self.generator = torch.Generator().manual_seed(seed)  # weights, and draws in `update`
         self.rng = np.random.default_rng(seed)  # draws in `explore`
@@ -148,9 +156,10 @@ class RLPD:
         self._prepare()
 
     def _prepare(self) -> None:
-        self._value_parameters = list(self.values.parameters())
-        self._target_parameters = list(self.target.parameters())
-        self._actor_parameters = list(self.actor.parameters())
+        self._value_parameters: list[Tensor] = list(self.values.parameters())
+        self._target_parameters: list[Tensor] = list(self.target.parameters())
+        self._actor_parameters: list[Tensor] = list(self.actor.parameters())
+        self._follow = get_ema_multi_avg_fn(1.0 - self.config.tau)
         self._encoder_learns = any(True for _ in self.encoder.parameters())
         self._optimizers = {
             "values": _adam(self._value_parameters, self.config.learning_rate),
@@ -220,8 +229,8 @@ class RLPD:
         """One critic update for each batch, and an actor and temperature update after every `actor_every`-th.
 
         Args:
-            batch: one batch, split into `config.utd` equal parts in order, or a sequence of batches that are used as they are.
-                To keep every part half and half, sample with `handrail.store.samplers.sample_mixed(..., batches=utd)`.
+            batch: a sequence of batches, used as they are; or one batch, split into `config.utd` equal parts in order.
+                To keep every part half and half, sample with `store.samplers.sample_mixed(..., batches=utd)`.
             metrics: return the losses of the last updates; off, nothing is read back and the result is empty.
         """
         batches = batch.split(self.config.utd) if isinstance(batch, Batch) else batch
@@ -231,7 +240,9 @@ class RLPD:
             self.updates += 1
             if self.updates % self.config.actor_every == 0:
                 losses |= self._update_actor(part)
-        return {key: float(value.mean()) for key, value in losses.items()} | {"temperature": self.temperature} if metrics else {}
+        if not metrics:
+            return {}
+        return {key: float(value.mean()) for key, value in losses.items()} | {"temperature": self.temperature}
 
     def _update_values(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -247,7 +258,7 @@ class RLPD:
             gripper_loss = self._gripper_loss(batch, s, s_next, s_next_target)
             loss, losses["gripper_loss"] = loss + gripper_loss, gripper_loss.detach()
         self._step("values", loss, self._value_parameters)
-        torch._foreach_lerp_(self._target_parameters, self._value_parameters, self.config.tau)
+        self._follow(self._target_parameters, self._value_parameters, self.updates)
         return losses
 
     @torch.no_grad()
@@ -335,7 +346,7 @@ class RLPD:
             CheckpointError: the networks are of another shape.
         """
         if "actor/raw_temperature" not in arrays:
-            raise CheckpointError("checkpoint holds no RLPD learner (actor/raw_temperature is missing): pass an RLPD checkpoint")
+            raise CheckpointError("checkpoint holds no RLPD learner (actor/raw_temperature): pass an RLPD checkpoint")
         for name, module in (("values", self.values), ("target", self.target), ("actor", self.actor)):
             load_module(name, module, arrays)
         for name, optimizer in self._optimizers.items():
@@ -350,5 +361,5 @@ def gripper_index(command: Array) -> Array:
     return 1 + (command > 0.5).astype(np.int64) - (command < -0.5)
 
 
-def _adam(parameters: list[Tensor] | list[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
+def _adam(parameters: list[Tensor], learning_rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=learning_rate, fused=True)

@@ -2,12 +2,21 @@
 
 from . import gaussian
 from .arrays import generator_text, load_generator, load_module, load_optimizer, module_arrays, optimizer_arrays
-from .encoders import CnnConfig, CnnEncoder, EncoderFactory, ObservationEncoder, StateEncoder, StateFactory, batched, state_sizes
+from .encoders import (
+    CnnConfig,
+    CnnEncoder,
+    EncoderFactory,
+    ObservationEncoder,
+    StateEncoder,
+    StateFactory,
+    batched,
+    state_sizes,
+)
 from .fast import numpy_forward
 from .mlp import Ensemble, Mlp, frozen
 
 __all__ = [
-    "CnnConfig", "CnnEncoder", "EncoderFactory", "Ensemble", "Mlp", "ObservationEncoder", "StateEncoder", "StateFactory",
-    "batched", "frozen", "gaussian", "generator_text", "load_generator", "load_module", "load_optimizer", "module_arrays",
-    "numpy_forward", "optimizer_arrays", "state_sizes",
+    "CnnConfig", "CnnEncoder", "EncoderFactory", "Ensemble", "Mlp", "ObservationEncoder", "StateEncoder",
+    "StateFactory", "batched", "frozen", "gaussian", "generator_text", "load_generator", "load_module",
+    "load_optimizer", "module_arrays", "numpy_forward", "optimizer_arrays", "state_sizes",
 ]  # fmt: skip

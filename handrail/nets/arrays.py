@@ -32,7 +32,9 @@ def optimizer_arrays(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str,
     """State of Adam, by position of its parameters."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{prefix}/{i}/{name}": value.detach().numpy().copy() for i, slots in state.items() for name, value in slots.items()
+        f"{prefix}/{i}/{name}": value.detach().numpy().copy()
+        for i, slots in state.items()
+        for name, value in slots.items()
     }
 
 
@@ -60,6 +62,6 @@ def _copy(name: str, value: torch.Tensor, arrays: Mapping[str, Array]) -> None:
     if given is None or given.shape != tuple(value.shape):
         shape = None if given is None else given.shape
         raise CheckpointError(
-            f"checkpoint has {name} of shape {shape}, the network {tuple(value.shape)}: build it with the checkpoint's config"
+            f"checkpoint has {name} of shape {shape}, the network {tuple(value.shape)}: build it with the same config"
         )
     value.copy_(torch.from_numpy(np.array(given)))

@@ -73,7 +73,7 @@ class CnnConfig:
 
 
 class CnnEncoder(ObservationEncoder):
-    """Images through strided 3x3 convolutions and spatial softmax-free flattening, beside normalised vectors.
+    """Images through strided 3x3 convolutions, flattened, beside normalised vectors; trained by the learner's loss.
 
     Args:
         cameras: (H, W, 3) by observation key, e.g. {"images.front": (64, 64, 3)}.
@@ -104,7 +104,11 @@ class CnnEncoder(ObservationEncoder):
             tower(torch.from_numpy(observation[key]).permute(0, 3, 1, 2).float().div_(255.0).sub_(0.5))
             for key, tower in zip(self.cameras, self.towers, strict=True)
         ]
-        return torch.cat([*features, self.vectors.encode(observation)], 1) if self.vectors.sizes else torch.cat(features, 1)
+        return (
+            torch.cat([*features, self.vectors.encode(observation)], 1)
+            if self.vectors.sizes
+            else torch.cat(features, 1)
+        )
 
 
 EncoderFactory = Callable[[torch.Generator], ObservationEncoder]
@@ -142,13 +146,14 @@ def _tower(shape: tuple[int, int, int], config: CnnConfig, generator: torch.Gene
     height, width, channels = shape
     layers: list[nn.Module] = []
     for outputs, stride in zip(config.channels, config.strides, strict=True):
-        layers += [_seeded(nn.utils.skip_init(nn.Conv2d, channels, outputs, 3, stride, 1), generator), nn.ReLU()]
+        layers += [_seeded(nn.Conv2d(channels, outputs, 3, stride, 1, device="meta"), generator), nn.ReLU()]
         channels, height, width = outputs, -(-height // stride), -(-width // stride)
-    head = _seeded(nn.utils.skip_init(nn.Linear, channels * height * width, config.features), generator)
+    head = _seeded(nn.Linear(channels * height * width, config.features, device="meta"), generator)
     return nn.Sequential(*layers, nn.Flatten(), head, nn.LayerNorm(config.features), nn.Tanh())
 
 
 def _seeded(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> nn.Module:
+    layer = layer.to_empty(device="cpu")  # made on "meta": nothing was drawn from the global generator
     nn.init.orthogonal_(layer.weight, 2**0.5, generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

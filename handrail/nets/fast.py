@@ -1,4 +1,4 @@
-"""Acting at batch size 1 in NumPy: a torch call costs 20 to 30 us, which at one observation is more than its arithmetic."""
+"""Acting at batch size 1 in NumPy: for one observation a torch call costs more than its arithmetic (20 to 30 us)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Layer = Callable[[Array], Array]
 
 
 def numpy_forward(net: Mlp) -> Layer:
-    """The forward pass of `net` on one row (D,). It shares the parameters' memory: in-place training needs no refresh."""
+    """The forward pass of `net` on one row (D,).
+
+    It shares the memory of the parameters, which training changes in place: it never needs a refresh.
+    """
     layers = [_layer(layer) for layer in net]
 
     def forward(x: Array) -> Array:

@@ -1,9 +1,9 @@
 """The forward and backward pass of an MLP as one autograd node.
 
-A network of width 256 on a batch of 256 spends a few hundred microseconds in each matrix product, so what surrounds the products
-counts. One node instead of one a layer saves the bookkeeping; oneDNN's product runs at the full vector width on processors where
-the default BLAS does not (AMD with AVX-512: twice as fast); tanh through the vectorised sigmoid is five times faster. Everything
-stays float32.
+At width 256 and batch 256 a matrix product takes a few hundred microseconds, so what surrounds the products counts.
+One node instead of one a layer saves the bookkeeping; oneDNN's product runs at the full vector width on processors
+where the default BLAS does not (AMD with AVX-512: twice as fast); tanh by way of the vectorised sigmoid is five times
+faster. Everything stays float32.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Layers(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         wants_x, _, *wanted = ctx.needs_input_grad
-        gradient, grads = gradients[0].contiguous(), [None] * len(ctx.parameters)
+        gradient: Any = gradients[0].contiguous()
+        grads: list[Tensor | None] = [None] * len(ctx.parameters)
         at = len(ctx.parameters)
         for i in range(len(ctx.kinds) - 1, -1, -1):
             kind, saved = ctx.kinds[i], ctx.tape[i]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Mlp(nn.Sequential):
         if activation not in ACTIVATIONS:
             raise unknown_name("activation", activation, ACTIVATIONS)
         layers: list[nn.Module] = []
-        for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (inputs, outputs) in enumerate(pairwise(sizes)):
             last = i == len(sizes) - 2
             layers.append(_linear(inputs, outputs, output_gain if last else 2**0.5, generator))
             if not last:
@@ -55,7 +56,7 @@ class Mlp(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, inputs) -> (B, outputs). First derivatives only."""
-        parameters = [parameter for layer in self._modules.values() for parameter in layer._parameters.values()]
+        parameters = [parameter for layer in self for parameter in layer._parameters.values() if parameter is not None]
         if torch.is_grad_enabled():
             return Layers.apply(x, self._kinds, *parameters)
         return run(x, self._kinds, parameters)
@@ -64,8 +65,8 @@ class Mlp(nn.Sequential):
 class Ensemble(nn.ModuleList):
     """E independent MLPs on one input.
 
-    A loop over members: on one CPU thread it is as fast as batched matrices from width 256 on, and a target that needs a
-    subset pays for that subset only.
+    A loop over members: on one CPU thread it is as fast as batched matrices from width 256 on, and a target that needs
+    a subset pays for that subset only.
     """
 
     def forward(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
@@ -88,7 +89,7 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # no draw from the global generator
     nn.init.orthogonal_(layer.weight, gain, generator)
     nn.init.zeros_(layer.bias)
     return layer
