@@ -14,7 +14,7 @@ from handrail.bench.runner import BenchConfig, BenchReport, run_bench
 from handrail.cli.parse import parse
 from handrail.core.errors import InvalidValueError, WriteError, unknown_name
 
-SUMMARY = "measure a system against its baselines; print the table with intervals"
+SUMMARY = "run experiments over tasks, methods and seeds; make tables"
 USAGE = """usage: handrail bench run SYSTEM [--tasks T ...] [--methods M ...] [--seeds N ...] [--budget B] [--workers N]
        handrail bench table SYSTEM [--budget B] [--json | --markdown FILE]
 """

@@ -12,7 +12,7 @@ from handrail.core.errors import unknown_name
 from handrail.report import write_report
 from handrail.systems import hil_serl
 
-SUMMARY: str = "train a robot with a (simulated) person who helps when it is stuck, and report"
+SUMMARY: str = "learn a task with a simulated person who helps, and report"
 
 DEMO_BUDGETS = {
     "smoke": hil_serl.BUDGETS["smoke"],

@@ -72,6 +72,7 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         self.pacer = Pacer(self.clock, round(SECOND_NS / self.rate_hz))
         self.assistant_as, self.stale_after_s = assistant_as, stale_after_s
         self.last_step: Step | None = None
+        self.last_event: Event | None = None  # what the operator said in the last step
         self.decide_ms: deque[float] = deque(maxlen=LATENCY_SAMPLES)
         self.clipped_steps = 0
         self._stopwatch = RealClock()
@@ -119,6 +120,7 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         self._observation = as_mapping(observation)
         _require_finite_state(self._observation)
         self.clipped_steps += clipped
+        self.last_event = None if intent is None else intent.event
         self._cause = intent.cause if intent is not None and command.authority is Authority.OPERATOR else TakeoverCause.NONE
         self.last_step = Step(
             observation=seen,

@@ -29,18 +29,19 @@ from handrail.run.evaluate import Evaluation, evaluate
 from handrail.run.film import Film, without_film
 from handrail.run.folder import RunFolder
 from handrail.run.loop import episode
+from handrail.run.summary import summarise
 from handrail.run.supervised import Supervised
-from handrail.store import DatasetWriter, EpisodeMeta, ReplayRing, checkpoint
-from handrail.store.metrics import summarise
-from handrail.store.ring import Batch
+from handrail.store import checkpoint
+from handrail.store.episode_meta import EpisodeMeta
+from handrail.store.ring import Batch, ReplayRing
 from handrail.store.samplers import sample_mixed
+from handrail.store.writer import DatasetWriter
 from handrail.systems.progress import Progress
 from handrail.tasks import TASKS as ALL_TASKS
 from handrail.tasks import make
 from handrail.tasks.hil.experts import expert_for
 
 TASKS = ("PickCube", "TubeInsertion")
-GRIPPER_FEATURE = 14  # of "state": the opening commanded
 DEMONSTRATOR_DRAW = FIRST_TRAINING_DRAW + 1_000  # + run seed: who shows the task
 OPERATOR_DRAW = FIRST_TRAINING_DRAW  # + run seed: who watches the training
 
@@ -63,6 +64,11 @@ METHODS_BY_NAME = {
     "hil-serl": Method("rlpd", online=True, operator=True),
 }
 METHODS = tuple(METHODS_BY_NAME)
+
+
+LEARNER = RLPDConfig(activation="relu", learning_rate=6e-4, actor_every=1, bc_weight=1.0)
+"""What the tuning trials chose over the public defaults (results/tuning.json): the gripper is a dimension of the actor instead of a discrete
+critic, and the actor is drawn toward the operator's actions (`bc_weight`, ours). The same for `rlpd` and `hil-serl`."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class HilSerlConfig:
     tier: str = "ordinary"
     patience_scale: float = 1.0
     reaction_scale: float = 1.0
-    rlpd: RLPDConfig = field(default_factory=lambda: RLPDConfig(gripper=True, gripper_feature=GRIPPER_FEATURE))
+    rlpd: RLPDConfig = field(default_factory=lambda: LEARNER)
     bc: BCConfig = field(default_factory=BCConfig)
 
 
@@ -253,11 +259,20 @@ def run(
 
 def evaluate_run(folder: Path, seeds: range) -> Evaluation:
     """Evaluate the last checkpoint of the run in `folder`, alone, on env `seeds`."""
+    return _loaded(folder).evaluate(seeds)
+
+
+def load_policy(folder: Path) -> Policy:
+    """The policy of the last checkpoint of the run in `folder`."""
+    return _loaded(folder).learner
+
+
+def _loaded(folder: Path) -> Training:
     out = RunFolder.open(folder)
     names = out.read_config()
     training = Training(names["task"], names["method"], names["seed"], from_mapping(HilSerlConfig, names["config"]))
     training.load(out.checkpoint)
-    return training.evaluate(seeds)
+    return training
 
 
 def _train(training: Training, out: RunFolder, progress: Progress) -> None:
@@ -273,7 +288,7 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
                 _record(writer, steps, _meta(training, steps, training_env_seed(training.seed, training.episodes - 1)))
             training.env.rolling = False
             kind = training.env.unwrapped.failure_kind()  # type: ignore[attr-defined]
-            out.log("episode", episode=training.episodes, online_steps=training.steps, failure_kind=kind, **summarise(steps))
+            out.log("episode", episode=training.episodes, online_steps=training.steps, failure_kind=kind, **summarise(steps, training.watched.rate_hz))
             out.log("update", online_steps=training.steps, **losses)
             progress.update(training.steps, steps)
             if _passed(before, training.steps, config.evaluate_every):

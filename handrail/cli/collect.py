@@ -1,0 +1,66 @@
+"""`handrail collect`: demonstrations by a person, simulated or at a device, into a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+from handrail.cli.operators import operator_from
+from handrail.cli.parse import parse
+from handrail.core.values import Step
+from handrail.run import Supervised
+from handrail.run.demonstrate import demonstrate
+from handrail.run.film import Film
+from handrail.store import DatasetWriter, EpisodeMeta
+from handrail.tasks import make
+
+SUMMARY: str = "record demonstrations into a LeRobot v3 dataset"
+
+
+@dataclass(frozen=True)
+class Collect:
+    """Record successful episodes driven by an operator; failed ones are thrown away and counted."""
+
+    task: tyro.conf.Positional[str]
+    """environment by name"""
+    operator: str = "person:expert:0"
+    """person:TIER:DRAW, keyboard or gamepad"""
+    episodes: int = 20
+    """successful episodes to record"""
+    seed: int = 0
+    """run seed of the resets"""
+    out: Path = Path("data/demonstrations")
+    """dataset; new episodes are appended"""
+    film: bool = False
+    """record the front camera as video"""
+
+
+def main(argv: list[str]) -> int:
+    options = parse(Collect, argv, "handrail collect")
+    task = make(options.task)
+    film = Film(task)
+    film.rolling = options.film
+    chosen = operator_from(options.operator, task, drives=True)
+    with chosen as operator, DatasetWriter(options.out, task.fps, images="video" if options.film else "none") as writer:
+        env = Supervised(film, operator=operator.operator, clock=operator.clock)
+        episodes = demonstrate(env, options.episodes, options.seed, operator.draw)
+        for steps in track(episodes, description=f"recording {options.task}", total=options.episodes):
+            _record(writer, steps, _meta(task, options.seed, operator.draw, operator.tier))
+    Console().print(f"{options.episodes} episodes in {options.out}    look at them: handrail data view {options.out}", highlight=False)
+    return 0
+
+
+def _record(writer: DatasetWriter, steps: list[Step], meta: EpisodeMeta) -> None:
+    for step in steps:
+        writer.add(step)
+    writer.commit(meta)
+
+
+def _meta(task: object, seed: int, draw: int, tier: str) -> EpisodeMeta:
+    return EpisodeMeta(
+        task=task.name, instruction=task.instruction, run_seed=seed, operator_draw=draw, operator_tier=tier, success=True  # type: ignore[attr-defined]
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""`handrail run`: a trained policy drives, and an operator, real or simulated, can take over. Everything goes on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from handrail.cli.operators import operator_from
+from handrail.cli.parse import parse
+from handrail.core.errors import InvalidValueError
+from handrail.core.seeds import training_env_seed
+from handrail.core.values import Event
+from handrail.run import Supervised
+from handrail.run.film import Film
+from handrail.run.folder import RunFolder
+from handrail.run.loop import run_episode
+from handrail.store import DatasetWriter, EpisodeMeta
+from handrail.systems import load
+from handrail.tasks import make
+
+SUMMARY: str = "let a trained policy drive while an operator may take over"
+FIRST_EPISODE = 2_000_000
+"""Episode index from which the resets of supervised runs are drawn, apart from training's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run the policy of a training run under supervision and record it."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder that `handrail train` wrote"""
+    operator: str = "person:ordinary:0"
+    """person:TIER:DRAW, keyboard, gamepad, trace:FILE or none"""
+    episodes: int = 10
+    """episodes to run"""
+    seed: int = 0
+    """seed of the resets"""
+    out: Path = Path("data/supervised")
+    """dataset; new episodes are appended"""
+    film: bool = False
+    """record the front camera as video"""
+
+
+def main(argv: list[str]) -> int:
+    options = parse(Run, argv, "handrail run")
+    if options.episodes < 1:
+        raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to run")
+    names = RunFolder.open(options.run).read_config()
+    policy = load(names["system"]).load_policy(options.run)
+    task = make(names["task"])
+    film = Film(task)
+    film.rolling = options.film
+    console, success, held = Console(), [], []
+    with (
+        operator_from(options.operator, task, drives=False) as chosen,
+        DatasetWriter(options.out, task.fps, images="video" if options.film else "none") as writer,
+    ):
+        env = Supervised(film, operator=chosen.operator, clock=chosen.clock)
+        for index in range(options.episodes):
+            seed = training_env_seed(options.seed, FIRST_EPISODE + index)
+            steps = run_episode(env, policy, seed=seed, operator_draw=chosen.draw)
+            if env.last_event is Event.RERECORD:
+                console.print(f"episode {index + 1}: thrown away by the operator")
+                continue
+            for step in steps:
+                writer.add(step)
+            writer.commit(
+                EpisodeMeta(
+                    task=task.name, instruction=task.instruction, env_seed=seed, run_seed=options.seed,
+                    operator_draw=chosen.draw, operator_tier=chosen.tier, success=steps[-1].success,
+                    failure_kind=task.failure_kind(), policy_version=str(options.run),
+                )  # fmt: skip
+            )
+            success.append(steps[-1].success)
+            held += [step.intervention for step in steps]
+            console.print(f"episode {index + 1}: {'success' if success[-1] else task.failure_kind() or 'ended'}, {len(steps)} steps")
+    if success:
+        console.print(
+            f"assisted success {np.mean(success):.0%} over {len(success)} episodes, operator at the controls {np.mean(held):.0%} of "
+            f"the steps    look: handrail data view {options.out}", highlight=False,
+        )  # fmt: skip
+    return 0
