@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from .page import write_page
 if TYPE_CHECKING:
     from handrail.store import Dataset, Episode
 
-CURVES = ("authority", "takeover_cause", "risk", "value", "assist_level")
+SHOWN = ("authority", "takeover_cause", *plots.CURVES)
+STILLS = 6
 
 
 def write_episode_page(dataset: Dataset, episode: int, out: Path) -> Path:
@@ -31,7 +32,7 @@ def write_episode_page(dataset: Dataset, episode: int, out: Path) -> Path:
     if not 0 <= episode < dataset.num_episodes:
         raise InvalidValueError(f"episode {episode} of {dataset.num_episodes}: give 0 to {dataset.num_episodes - 1}")
     record, fps = dataset.episode(episode), float(dataset.fps)
-    columns = {name: values for name in CURVES if (values := recorded.column(record, name)) is not None}
+    columns = {name: values for name in SHOWN if (values := recorded.column(record, name)) is not None}
     length = len(next(iter(record.columns.values())))
     columns.setdefault("authority", np.zeros(length, dtype=int))
     return write_page(
@@ -42,6 +43,7 @@ def write_episode_page(dataset: Dataset, episode: int, out: Path) -> Path:
         facts=_facts(record, columns, fps),
         timeline=plots.svg_uri(plots.episode_timeline(columns, fps)),
         events=_events(columns, fps),
+        watched=any(name in columns and np.any(columns[name]) for name in plots.CURVES),
         films=[_film(record, camera, fps) for camera in recorded.cameras(dataset)],
     )
 
@@ -82,11 +84,16 @@ def _events(columns: dict[str, np.ndarray], fps: float) -> list[dict[str, object
     ]
 
 
-def _film(record: Episode, camera: str, fps: float) -> dict[str, str]:
+def _film(record: Episode, camera: str, fps: float) -> dict[str, Any]:
+    raw = np.asarray(record.images(camera))
     frames = recorded.film(record, camera, fps)
+    authority = recorded.column(record, "authority")
+    picked = np.unique(np.linspace(0, len(raw) - 1, min(STILLS, len(raw))).round().astype(int))
+    drivers = [0] * len(picked) if authority is None else authority[picked].astype(int).tolist()
+    stills = video.annotate(raw[picked], drivers)
     return {
         "camera": camera,
         "video": video.mp4_uri(frames, fps),
         "poster": video.jpeg_uri(frames[len(frames) // 2]),
-        "strip": video.jpeg_uri(video.strip(frames[:, ::2, ::2], count=10)),
+        "stills": [(f"{i / fps:.1f} s", video.jpeg_uri(still)) for i, still in zip(picked, stills, strict=True)],
     }

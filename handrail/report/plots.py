@@ -48,6 +48,13 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "handrail",
 }
 
+CURVES: dict[str, tuple[str, Any]] = {
+    "risk": (palette.RISK, "-"),
+    "value": (palette.VALUE, "-"),
+    "assist_level": (palette.LEVEL, (0, (3, 2))),
+}
+"""What a monitor and a trigger said: column -> colour and line style."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -221,11 +228,12 @@ def latency_histogram(series: Sequence[tuple[str, str, np.ndarray]], period_ms: 
 
 
 def _mark_quantiles(axes: Axes, samples: np.ndarray) -> None:
-    for q, height in ((50, 0.99), (99, 0.88)):
+    for q, height, side in ((50, 0.99, -4), (99, 0.99, 4)):
         at = float(np.percentile(samples, q))
         axes.axvline(at, color=palette.INK, lw=1.0, ls=(0, (3, 2)))
-        axes.annotate(f"p{q} {at:.2f} ms", (at, height), xycoords=("data", "axes fraction"), xytext=(4, 0),
-                      textcoords="offset points", va="top", fontsize=8.5)  # fmt: skip
+        place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
+        anchor = "right" if side < 0 else "left"
+        axes.annotate(f"p{q} {at:.2f} ms", (at, height), (side, 0), ha=anchor, fontsize=8.5, **place)
 
 
 def losses(x: np.ndarray, named: Mapping[str, np.ndarray], colour: str = palette.VALUE) -> Figure:
@@ -246,44 +254,52 @@ def losses(x: np.ndarray, named: Mapping[str, np.ndarray], colour: str = palette
 def episode_timeline(columns: Mapping[str, np.ndarray], fps: float) -> Figure:
     """Draw one episode over time: risk, value and assistance level above, the authority bar with its causes below.
 
+    Curves that stay at zero are left out, and so is their panel where no monitor watched.
+
     Args:
         columns: "authority" (T,), and where recorded "risk", "value", "assist_level", "takeover_cause" (T,).
         fps: steps a second.
     """
     authority = columns["authority"].astype(int)
+    curves = {name: look for name, look in CURVES.items() if name in columns and np.any(columns[name])}
     with rc_context(STYLE):
-        figure = Figure(figsize=(11.4, 3.4), layout="constrained")
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
-    time_s = np.arange(len(authority)) / fps
-    lines = (("risk", palette.RISK, "-"), ("value", palette.VALUE, "-"), ("assist_level", palette.LEVEL, (0, (3, 2))))
-    for name, colour, style in lines:
-        if name in columns:
-            upper.plot(time_s, columns[name], color=colour, ls=style, lw=1.8, label=name.replace("_", " "))
-    upper.set_ylim(*_padded(upper))
-    if upper.lines:
-        upper.legend(loc="upper left", bbox_to_anchor=(0, 1.14), ncols=3, borderaxespad=0)
+        figure = Figure(figsize=(11.4, 3.4 if curves else 1.2), layout="constrained")
+        panels = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1]) if curves else np.array([figure.subplots()])
+    if curves:
+        _draw_monitor(panels[0], columns, curves, fps)
     colours, norm = _authority_map()
-    extent = (0, len(authority) / fps, 0, 1)
-    lower.imshow(authority[None], aspect="auto", interpolation="none", cmap=colours, norm=norm, extent=extent)
-    lower.set(yticks=[], xlabel="time [s]", xlim=(0, len(authority) / fps))
-    lower.grid(visible=False)
-    _mark_causes(upper, authority, columns.get("takeover_cause"), fps)
+    end = len(authority) / fps
+    panels[-1].imshow(
+        authority[None], aspect="auto", interpolation="none", cmap=colours, norm=norm, extent=(0, end, 0, 1)
+    )
+    panels[-1].set(yticks=[], xlabel="time [s]", xlim=(0, end))
+    panels[-1].grid(visible=False)
+    _mark_causes(panels[0], authority, columns.get("takeover_cause"), fps, shade=bool(curves))
     return figure
 
 
-def _padded(axes: Axes) -> tuple[float, float]:
-    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.zeros(1)])
-    return min(-0.03, float(values.min()) * 1.05), max(1.05, float(values.max()) * 1.1)
+def _draw_monitor(axes: Axes, columns: Mapping[str, np.ndarray], curves: Mapping[str, Any], fps: float) -> None:
+    for name, (colour, style) in curves.items():
+        values = columns[name]
+        axes.plot(np.arange(len(values)) / fps, values, color=colour, ls=style, lw=1.8, label=name.replace("_", " "))
+    drawn = np.concatenate([columns[name] for name in curves])
+    axes.set_ylim(min(-0.03, float(drawn.min()) * 1.05), max(1.05, float(drawn.max()) * 1.1))
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.15), ncols=3, borderaxespad=0, frameon=False, fontsize=9)
 
 
-def _mark_causes(axes: Axes, authority: np.ndarray, causes: np.ndarray | None, fps: float) -> None:
+def _mark_causes(axes: Axes, authority: np.ndarray, causes: np.ndarray | None, fps: float, *, shade: bool) -> None:
     """Shade each stretch that the policy did not drive, and name why the operator took over."""
     for part in runs(authority, causes):
         if part.authority is Authority.POLICY:
             continue
         colour = palette.AUTHORITY_COLOURS[part.authority]
-        axes.axvspan(part.start / fps, part.stop / fps, color=colour, alpha=0.12, lw=0)
+        if shade:
+            axes.axvspan(part.start / fps, part.stop / fps, color=colour, alpha=0.12, lw=0)
         if part.cause is not TakeoverCause.NONE:
-            place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
-            at = (part.start / fps, 0.98)
-            axes.annotate(palette.CAUSE_LABELS[part.cause], at, **place, va="top", fontsize=8.5, clip_on=True)
+            ink = palette.INK if shade else palette.ink_on(colour)
+            place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            at = (part.start / fps, 0.98 if shade else 0.5)
+            axes.annotate(
+                palette.CAUSE_LABELS[part.cause], at, (3, 0), **place, va="top" if shade else "center",
+                fontsize=8.5, color=ink, clip_on=True,
+            )  # fmt: skip

@@ -147,17 +147,18 @@ def _modes(modes: Mapping[str, int]) -> Figure:
 
 
 def _losses(run: Run, draw: Draw) -> str | None:
-    named = {
-        name: np.array([float(line[name]) for line in run.updates])
-        for name in PLOTTED_UPDATES
-        if run.updates and all(isinstance(line.get(name), (int, float)) for line in run.updates)
-    }
-    if not named:
+    """Draw training quantities over the updates that have all of them; the first episodes come before any update."""
+    names = [name for name in PLOTTED_UPDATES if any(_is_number(line.get(name)) for line in run.updates)]
+    lines = [line for line in run.updates if all(_is_number(line.get(name)) for name in names)]
+    if not names or len(lines) < 2:
         return None
-    x = np.array([line["online_steps"] for line in run.updates], dtype=float)
-    curves = {name: thinned(summary.Curve(x, values)) for name, values in named.items()}
-    steps = next(iter(curves.values())).x
-    return draw(plots.losses(steps, {name: curve.y for name, curve in curves.items()}))
+    x = np.array([line["online_steps"] for line in lines], dtype=float)
+    curves = {name: thinned(summary.Curve(x, np.array([float(line[name]) for line in lines]))) for name in names}
+    return draw(plots.losses(next(iter(curves.values())).x, {name: curve.y for name, curve in curves.items()}))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and np.isfinite(value)
 
 
 def _latency(runs: Sequence[Run], draw: Draw) -> dict[str, Any] | None:

@@ -24,43 +24,55 @@ from . import palette
 ANIMATIONS = (".gif", ".webp")
 
 
-def annotate(frames: np.ndarray, authority: Sequence[int], captions: Sequence[str], min_width: int = 320) -> np.ndarray:
+def annotate(
+    frames: np.ndarray, authority: Sequence[int], captions: Sequence[str] | None = None, min_width: int = 320
+) -> np.ndarray:
     """Put a border in the driver's colour around each frame, and a caption below that names the driver.
 
     Args:
         frames: (T, H, W, 3) uint8 RGB.
         authority: who drove each step, (T,).
-        captions: text for each frame, (T,).
+        captions: text for each frame, (T,); None for a border alone.
         min_width: smaller frames are enlarged by a whole factor until they are at least this wide [pixels].
 
     Returns:
         (T, H', W', 3) uint8; H' and W' are even, as H.264 asks for.
     """
     frames = _checked(frames)
-    if not len(frames) == len(authority) == len(captions):
+    texts: Sequence[str | None] = [None] * len(frames) if captions is None else captions
+    if not len(frames) == len(authority) == len(texts):
         raise InvalidValueError(
-            f"{len(frames)} frames, {len(authority)} authorities, {len(captions)} captions: give one of each a frame"
+            f"{len(frames)} frames, {len(authority)} authorities, {len(texts)} captions: give one of each a frame"
         )
     factor = max(1, -(-min_width // frames.shape[2]))
-    rows = zip(frames, authority, captions, strict=True)
+    rows = zip(frames, authority, texts, strict=True)
     return np.stack([_framed(frame, Authority(int(who)), text, factor) for frame, who, text in rows])
 
 
-def _framed(frame: np.ndarray, authority: Authority, caption: str, factor: int) -> np.ndarray:
+def _framed(frame: np.ndarray, authority: Authority, caption: str | None, factor: int) -> np.ndarray:
     height, width = frame.shape[0] * factor, frame.shape[1] * factor
     edge = max(4, width // 64)
-    bar = 2 * max(11, width // 30)
+    bar = edge if caption is None else 2 * max(11, width // 30)
     colour = palette.AUTHORITY_COLOURS[authority]
     size = (_even(width + 2 * edge), _even(height + edge + bar))
     canvas = Image.new("RGB", size, colour)
     canvas.paste(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC), (edge, edge))
-    draw, middle = ImageDraw.Draw(canvas), edge + height + bar // 2
+    if caption is not None:
+        _write_caption(ImageDraw.Draw(canvas), authority, caption, (edge, edge + height, width, bar))
+    return np.asarray(canvas)
+
+
+def _write_caption(
+    draw: ImageDraw.ImageDraw, authority: Authority, caption: str, place: tuple[int, int, int, int]
+) -> None:
+    """Write the driver's name to the left and `caption` to the right of `place`: left, top, width, height [pixels]."""
+    edge, top, width, bar = place
+    middle, colour = top + bar // 2, palette.AUTHORITY_COLOURS[authority]
     name, ink = palette.AUTHORITY_LABELS[authority].upper(), palette.ink_on(colour)
     bold, plain = _font(int(bar * 0.50), bold=True), _font(int(bar * 0.46), bold=False)
     draw.text((edge + 4, middle), name, font=bold, fill=ink, anchor="lm")
     room = width - draw.textlength(name, font=bold) - 16
     draw.text((edge + width - 4, middle), _fitted(draw, caption, plain, room), font=plain, fill=ink, anchor="rm")
-    return np.asarray(canvas)
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float) -> str:

@@ -68,3 +68,10 @@ def test_latency_marks_the_control_period_only_where_it_is_near() -> None:
 
     assert labels(np.array([1.0, 1.0, 2.0])) == ["p50 1.00 ms", "p99 1.98 ms"]
     assert "control period" in labels(np.array([50.0, 90.0]))
+
+
+def test_an_unwatched_episode_shows_who_drove_and_why_alone() -> None:
+    columns = {"authority": np.array([0, 2, 2]), "takeover_cause": np.array([0, 2, 2]), "risk": np.zeros(3)}
+    (bar,) = plots.episode_timeline(columns, fps=10).axes
+    assert [text.get_text() for text in bar.texts] == ["stuck"]
+    assert len(bar.images) == 1 and not bar.lines

@@ -93,3 +93,9 @@ def test_a_place_that_cannot_be_written(frames: np.ndarray, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match=r"cannot write .*a\.gif \(.*\): free some space or choose another place"):
         write_video(frames, tmp_path / "file" / "a.gif", fps=10)
+
+
+def test_annotation_without_captions_is_a_border(frames: np.ndarray) -> None:
+    framed, captioned = annotate(frames[:1], [2]), annotate(frames[:1], [2], ["0.0 s"])
+    assert framed.shape[1] < captioned.shape[1] and framed.shape[2] == captioned.shape[2]
+    assert np.all(framed[0, -4:] == palette.rgb("#d55e00"))
