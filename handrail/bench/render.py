@@ -20,7 +20,9 @@ def show(table: Table, console: Console) -> None:
     console.print(f"[bold]{table.system}[/bold], budget {table.budget}, code {table.git}")
     for task, methods in table.tasks.items():
         columns = shown_columns(table, methods)
-        _print_grid(console, task, ["method", "runs", *columns], task_rows(methods, columns))
+        lines = [["method", "runs", *columns], *task_rows(methods, columns)]
+        header, *rows = [list(line) for line in zip(*lines, strict=True)]  # a terminal is narrow: methods side by side
+        _print_grid(console, task, header, rows)
     rows = difference_rows(table)
     if rows:
         _print_grid(console, f"autonomous success of {table.headline} minus", ["method", "task", "difference"], rows)
@@ -86,7 +88,9 @@ def _cell(found: Interval | None, runs: int) -> str:
     if found is None:
         return "-"
     digits = 2 if max(abs(found.lo), abs(found.hi)) < 10.0 else 0
-    text = f"{found.mean:.{digits}f} [{found.lo:.{digits}f}, {found.hi:.{digits}f}]"
+    text = f"{found.mean:.{digits}f}"
+    if found.n > 1 or found.lo < found.hi:  # one number has no interval
+        text += f" [{found.lo:.{digits}f}, {found.hi:.{digits}f}]"
     return text if found.n == runs else f"{text} ({found.n} runs)"
 
 
@@ -95,7 +99,7 @@ def _print_grid(console: Console, title: str, header: Sequence[str], rows: Rows)
     for name in header:
         grid.add_column(name.replace("_", " "))
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(row[0].replace("_", " "), *row[1:])
     console.print(grid)
 
 

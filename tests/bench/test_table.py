@@ -105,6 +105,12 @@ def test_markdown_names_code_command_and_machine(results: Path, tmp_path: Path) 
         assert said in page
 
 
+def test_one_number_has_no_interval(results: Path) -> None:
+    _put(results, "Right", "greedy", 0, 0.5, takeovers=4)
+    rows = [line for line in markdown(make_table("toy", "standard", results)).splitlines() if "| greedy | 1 |" in line]
+    assert rows[0].startswith("| greedy | 1 | 0.50 [0.40, 0.60]") and rows[0].endswith("| 4.00 | - |")
+
+
 def test_several_commits_are_all_named(results: Path) -> None:
     _put(results, "Right", "greedy", 0, 0.5, git="def456")
     assert make_table("toy", "standard", results).git == "abc123, def456"

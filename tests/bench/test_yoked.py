@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from handrail.bench.yoked import YokedTrigger, bursts, place
+from handrail.bench.yoked import YokedTrigger, bursts, place, recorded_levels
 from handrail.core.contracts import Trigger
 from handrail.core.errors import InvalidValueError
-from handrail.core.values import Assessment
+from handrail.core.values import Assessment, Authority, Step, TakeoverCause
+from handrail.store import Dataset, DatasetWriter, EpisodeMeta
 
 CALM, ALARM = Assessment(0.0, 1.0), Assessment(100.0, 0.0)
 
@@ -75,3 +77,31 @@ def test_after_the_recording_nothing_is_given() -> None:
 def test_no_recording_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="yoked to no episode, the least is 1: record the method first"):
         YokedTrigger([], seed=0)
+
+
+def test_levels_are_read_from_a_recorded_dataset(tmp_path: Path) -> None:
+    recorded = [_levels("..99.9"), _levels("....")]
+    with DatasetWriter(tmp_path / "set", 10, images="none") as writer:
+        for levels in recorded:
+            for index, level in enumerate(levels):
+                writer.add(_step(index, float(level), last=index == len(levels) - 1))
+            writer.commit(META)
+    found = recorded_levels(Dataset(tmp_path / "set"))
+    assert len(found) == 2 and all(np.allclose(f, r) for f, r in zip(found, recorded, strict=True))
+    assert YokedTrigger(found, seed=0).owed == 0
+
+
+META = EpisodeMeta(
+    task="Left", instruction="go left", env_seed=0, run_seed=0, operator_draw=0, operator_tier="none", success=False,
+    failure_kind="timeout", policy_version="0", config_hash="0",
+)  # fmt: skip
+
+
+def _step(index: int, level: float, last: bool) -> Step:
+    seen, action = {"state": np.zeros(2, np.float32)}, np.zeros(1, np.float32)
+    return Step(
+        observation=seen, next_observation=seen, action=action, policy_action=action, operator_action=None,
+        assistant_action=None, authority=Authority.ASSISTANT if level else Authority.POLICY,
+        takeover_cause=TakeoverCause.NONE, assist_level=level, risk=0.0, value=0.0, reward=0.0, cost=0.0,
+        terminated=False, truncated=last, success=False, timestamp=index / 10, stamp_s=index / 10,
+    )  # fmt: skip
