@@ -82,7 +82,7 @@ def fsync_folder(folder: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove `path` if it is there and the file system lets us; a leftover temporary is harmless and `repair` finds it."""
+    """Remove `path` if it is there and the file system lets us; `repair` finds what stays."""
     try:
         path.unlink(missing_ok=True)
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,9 @@ class EpisodeBuffer:
             try:
                 value = observation[key]
             except KeyError:
-                raise SchemaError(f"step {self.length} has no observation {key}; every step of a dataset needs it") from None
+                raise SchemaError(
+                    f"step {self.length} has no observation {key}; every step of a dataset needs it"
+                ) from None
             row[start:stop] = self._fitting(OBSERVATION + key, value, stop - start)
         proposals = (step.action, step.policy_action, step.operator_action, step.assistant_action)
         for key, (start, stop), action in zip(ACTIONS, self._actions, proposals, strict=True):
@@ -102,7 +103,8 @@ class EpisodeBuffer:
         if np.shape(value) == (width,) or (width == 1 and np.shape(value) == ()):
             return value
         raise SchemaError(
-            f"{key} of step {self.length} has shape {np.shape(value)}; this dataset holds ({width},): choose another folder"
+            f"{key} of step {self.length} has shape {np.shape(value)}; this dataset holds ({width},): "
+            "choose another folder"
         )
 
     def _complain(self, row: Array) -> None:
@@ -126,12 +128,12 @@ class EpisodeBuffer:
             task_index: of its task text.
         """
         used = slice(0, self.length)
-        columns = {key: self._reals[used, part] for key, part in self._slices.items()}
+        columns: dict[str, Array] = {key: self._reals[used, part] for key, part in self._slices.items()}
         columns |= {key: self._counts[used, i] for i, key in enumerate(COUNTS)}
         columns |= {key: self._flags[used, i] for i, key in enumerate(FLAGS)}
         return columns | {STAMP: self._stamps[used]} | self._bookkeeping(episode, first_index, task_index)
 
-    def _bookkeeping(self, episode: int, first_index: int, task_index: int) -> Mapping[str, Array]:
+    def _bookkeeping(self, episode: int, first_index: int, task_index: int) -> dict[str, Array]:
         frames = np.arange(self.length, dtype=np.int64)
         return {
             "timestamp": (frames / self.schema.fps).astype(np.float32),

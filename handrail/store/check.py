@@ -33,8 +33,8 @@ class Problem:
     """One thing that is not as it should be.
 
     Attributes:
-        kind: "leftover" of an uncommitted episode and "stale" derived files are harmless and `repair` clears them; "damaged"
-            touches a committed episode.
+        kind: "leftover" of an uncommitted episode and "stale" derived files are harmless and `repair` clears them;
+            "damaged" touches a committed episode.
         path: relative to the dataset.
         message: what is wrong and what to do.
     """
@@ -55,8 +55,14 @@ def check(root: str | Path) -> list[Problem]:
     """
     root = Path(root)
     index = load_index(root)
-    problems = [_problem(root, DAMAGED, path, "the episode's row cannot be read: run `handrail data repair`") for path in index.broken]
-    problems += [_problem(root, LEFTOVER, path, "of an uncommitted episode: `handrail data repair` clears it") for path in leftovers(root, index)]
+    problems = [
+        _problem(root, DAMAGED, path, "the episode's row cannot be read: run `handrail data repair`")
+        for path in index.broken
+    ]
+    problems += [
+        _problem(root, LEFTOVER, path, "of an uncommitted episode: `handrail data repair` clears it")
+        for path in leftovers(root, index)
+    ]
     try:
         schema = schema_of(read_info(root))
     except (SchemaError, CorruptError) as error:
@@ -67,12 +73,14 @@ def check(root: str | Path) -> list[Problem]:
     problems += _check_data(root, index)
     problems += _check_sides(root, schema, index)
     if not index.broken and not load_ledger(root, schema, index)[1]:
-        problems.append(Problem(STALE, layout.INFO, "derived files lag behind the episodes: `handrail data repair` rewrites them"))
+        problems.append(
+            Problem(STALE, layout.INFO, "derived files lag behind the episodes: `handrail data repair` rewrites them")
+        )
     return problems
 
 
 def repair(root: str | Path) -> list[str]:
-    """Finish or quarantine what is half-written, clear leftovers, rebuild derived files; say what was done, line by line.
+    """Finish or quarantine what is half-written, clear leftovers, rebuild derived files; return what was done.
 
     Never deletes a committed episode, and a second run finds nothing to do.
 
@@ -114,7 +122,9 @@ def _orphans(root: Path, index: Index) -> Iterator[Path]:
         if _number(path) not in owned:
             yield path
     for folder in sorted((root / "videos").glob("*")):
-        owned = {row.video(folder.name).number for row in index.rows if f"videos/{folder.name}/file_index" in row.values}
+        owned = {
+            row.video(folder.name).number for row in index.rows if f"videos/{folder.name}/file_index" in row.values
+        }
         for path in sorted(folder.glob("chunk-*/file-*.mp4")):
             if _number(path) not in owned:
                 yield path
@@ -127,7 +137,9 @@ def _orphans(root: Path, index: Index) -> Iterator[Path]:
 
 
 def _number(path: Path) -> int:
-    return layout.FilePosition(int(path.parent.name.removeprefix("chunk-")), int(path.stem.removeprefix("file-"))).number
+    return layout.FilePosition(
+        int(path.parent.name.removeprefix("chunk-")), int(path.stem.removeprefix("file-"))
+    ).number
 
 
 def clear_leftovers(root: Path, index: Index) -> list[str]:
@@ -170,7 +182,10 @@ def _check_order(index: Index) -> list[Problem]:
         if (row.index, row.start, row.stop - row.start) != (position, steps, row.length):
             where = layout.episodes_file(Path(), row.listed)
             text = f"episode {row.index} stands where {position} is expected, at step {row.start} for {steps}"
-            return [*problems, Problem(DAMAGED, str(where), f"{text}: `handrail data export` renumbers into a new dataset")]
+            return [
+                *problems,
+                Problem(DAMAGED, str(where), f"{text}: `handrail data export` renumbers into a new dataset"),
+            ]
         steps += row.length
     return problems
 
@@ -184,7 +199,9 @@ def _check_data(root: Path, index: Index) -> Iterator[Problem]:
         path = layout.data_file(root, at)
         wrong = _data_fault(path, rows)
         if wrong:
-            yield _problem(root, DAMAGED, path, f"{wrong}: restore it from a copy, or `handrail data export` the others")
+            yield _problem(
+                root, DAMAGED, path, f"{wrong}: restore it from a copy, or `handrail data export` the others"
+            )
 
 
 def _data_fault(path: Path, rows: list[EpisodeRow]) -> str:
@@ -194,7 +211,11 @@ def _data_fault(path: Path, rows: list[EpisodeRow]) -> str:
         return "missing" if not path.exists() else f"unreadable ({str(error).splitlines()[0]})"
     expected = np.concatenate([np.full(row.length, row.index) for row in rows])
     found = table.column("episode_index").to_numpy()
-    return "" if np.array_equal(found, expected) else f"holds {len(found)} steps that do not match the {len(expected)} listed"
+    return (
+        ""
+        if np.array_equal(found, expected)
+        else f"holds {len(found)} steps that do not match the {len(expected)} listed"
+    )
 
 
 def _check_sides(root: Path, schema: Schema, index: Index) -> Iterator[Problem]:
@@ -214,4 +235,6 @@ def _check_sides(root: Path, schema: Schema, index: Index) -> Iterator[Problem]:
         try:
             read_arrays(path)
         except StoreError:
-            yield _problem(root, DAMAGED, path, "the observation after the last step is gone; the reader repeats the last one")
+            yield _problem(
+                root, DAMAGED, path, "the observation after the last step is gone; the reader repeats the last one"
+            )

@@ -1,4 +1,4 @@
-"""The derived files: `info.json`, `stats.json`, `tasks.parquet` and the journal. All follow from the episodes and can be rebuilt."""
+"""The derived files, `info.json`, `stats.json`, `tasks.parquet` and the journal: the episodes rebuild them all."""
 
 from __future__ import annotations
 
@@ -71,10 +71,15 @@ class Ledger:
         return self.tasks.get(text, len(self.tasks))
 
     def append(self, length: int, text: str, episode_stats: stats.Stats) -> None:
+        """Count one more episode."""
+        self.accept(length, text, stats.merge(self.stats, episode_stats))
+
+    def accept(self, length: int, text: str, merged: stats.Stats) -> None:
+        """Count one more episode, whose statistics were merged in ahead of time."""
         self.episodes += 1
         self.steps += length
         self.tasks.setdefault(text, len(self.tasks))
-        self.stats = stats.merge(self.stats, episode_stats)
+        self.stats = merged
 
     @cached_property
     def _features_text(self) -> str:
@@ -141,12 +146,16 @@ def read_info(root: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text())
     except FileNotFoundError:
-        raise SchemaError(f"{root} is not a dataset: meta/info.json is missing; check the path, or run `handrail data repair`") from None
+        raise SchemaError(
+            f"{root} is not a dataset: meta/info.json is missing; check the path, or run `handrail data repair`"
+        ) from None
     except ValueError as error:
         raise CorruptError(f"{path} is damaged ({error}): run `handrail data repair`") from error
     if not isinstance(info, dict) or info.get("codebase_version") != layout.VERSION:
         found = info.get("codebase_version") if isinstance(info, dict) else None
-        raise SchemaError(f"{root} has layout version {found}, not {layout.VERSION}: convert it with LeRobot's own script first")
+        raise SchemaError(
+            f"{root} has layout version {found}, not {layout.VERSION}: convert it with LeRobot's own script first"
+        )
     return info
 
 
@@ -166,7 +175,7 @@ def read_tasks(root: Path) -> dict[str, int]:
 
 
 def tasks_of(index: Index, known: dict[str, int]) -> dict[str, int]:
-    """Task texts that committed episodes use; a row without its own task index falls back to what `tasks.parquet` says."""
+    """Task texts that committed episodes use; a row without a task index falls back to what `tasks.parquet` says."""
     tasks: dict[str, int] = {}
     for row in index.rows:
         at = row.task_index if row.task_index is not None else known.get(row.instruction, len(tasks))
@@ -241,8 +250,8 @@ def write_journal(root: Path, index: Index) -> None:
 class WriterLock:
     """Keeps a second writer from the same dataset; the kernel lets go of it when its holder dies.
 
-    A POSIX lock, because children of a fork do not hold it on; it says nothing about a second writer in the same process, so
-    those are listed in `_HELD`.
+    A POSIX lock, because children of a fork do not hold it on; it says nothing about a second writer in the same
+    process, so those are listed in `_HELD`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -252,14 +261,16 @@ class WriterLock:
             raise WriteError(f"{root} is being written by this process: close its other writer first")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "a")
+            self._file = open(path, "a")  # noqa: SIM115 - held until release
         except OSError as error:
             raise write_error(path, error) from error
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            raise WriteError(f"{root} is being written by another process: wait for it, or choose another folder") from error
+            raise WriteError(
+                f"{root} is being written by another process: wait for it, or choose another folder"
+            ) from error
         _HELD[self._key] = self
 
     def release(self) -> None:

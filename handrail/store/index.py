@@ -1,7 +1,8 @@
 """Which episodes are committed: the rows of `meta/episodes`, by way of a journal that makes opening fast.
 
-The truth is the set of files under `meta/episodes/`. `extras/index.jsonl` repeats their rows without the statistics, one line a
-file with its size and modification time; a line that does not match its file is not believed and the file is read instead.
+The truth is the set of files under `meta/episodes/`. `extras/index.jsonl` repeats their rows without the statistics,
+one line a file with its size and modification time; a line that does not match its file is not believed, and the file
+is read instead.
 """
 
 from __future__ import annotations
@@ -208,5 +209,6 @@ def journal_text(root: Path, rows: Iterable[EpisodeRow]) -> str:
         files.setdefault(row.listed, []).append(row)
     base = root / EPISODES
     return "".join(
-        journal_line(root, base / f"chunk-{at.chunk:03d}/file-{at.file:03d}.parquet", group) for at, group in files.items()
+        journal_line(root, base / f"chunk-{at.chunk:03d}/file-{at.file:03d}.parquet", group)
+        for at, group in files.items()
     )

@@ -100,4 +100,3 @@ def episode_summary(steps: Sequence[Step], fps: float, failure_kind: str = "") -
 def _share(flags: Iterable[bool]) -> float:
     values = list(flags)
     return sum(values) / len(values) if values else 0.0
-

@@ -26,6 +26,7 @@ from .restore import camera_frames
 from .schema import ARROW, OBSERVATION, Features, Schema, column_array
 from .swap import finish_swap
 
+INTERVENTION_ALIAS = "complementary_info.is_intervention"  # what LeRobot's own HIL recordings call it
 CACHE_BYTES = 512 * 2**20  # decoded columns kept in memory
 
 
@@ -65,10 +66,12 @@ class Episode:
         index: its number in the dataset.
         columns: key -> (T,) or (T, W); cameras are read by `images`.
         meta: what is known of the whole.
+        stored: its row in `meta/episodes`, without the statistics.
     """
 
     def __init__(self, dataset: Dataset, row: EpisodeRow, columns: dict[str, Array]) -> None:
         self.index, self.columns, self.meta = row.index, columns, row.meta
+        self.stored = row.values
         self._dataset, self._row = dataset, row
         self._final: dict[str, Array] | None = None
 
@@ -78,7 +81,7 @@ class Episode:
     @property
     def cameras(self) -> tuple[str, ...]:
         """Names for `images`, e.g. "front"."""
-        return tuple(key.removeprefix(OBSERVATION + "images.") for key in self._dataset.schema.cameras)
+        return tuple(_short(key) for key in self._dataset.schema.cameras)
 
     @property
     def final_observation(self) -> dict[str, Array]:
@@ -90,7 +93,9 @@ class Episode:
 
     def observation(self, step: int) -> dict[str, Array]:
         """Vectors at `step`, by their key without "observation."."""
-        return {key.removeprefix(OBSERVATION): self.columns[key][step] for key in self._dataset.schema.observation_vectors}
+        return {
+            key.removeprefix(OBSERVATION): self.columns[key][step] for key in self._dataset.schema.observation_vectors
+        }
 
     def next_observation(self, step: int) -> dict[str, Array]:
         """Vectors after `step`."""
@@ -106,10 +111,10 @@ class Episode:
             UnknownNameError: no such camera.
             CorruptError: its file is missing or damaged.
         """
-        short = camera.removeprefix(OBSERVATION).removeprefix("images.")
-        if short not in self.cameras:
-            raise unknown_name("camera", camera, self.cameras)
-        return camera_frames(self._dataset.root, self._row, f"{OBSERVATION}images.{short}", self._dataset.schema)
+        keys = dict(zip(self.cameras, self._dataset.schema.cameras, strict=True))
+        if _short(camera) not in keys:
+            raise unknown_name("camera", camera, keys)
+        return camera_frames(self._dataset.root, self._row, keys[_short(camera)], self._dataset.schema)
 
     def stream(self, name: str) -> tuple[Array, Array]:
         """Read a stream faster than the policy: stamps (N,) [s] and values (N, ...).
@@ -137,7 +142,8 @@ class Episode:
             key, frames = f"images.{camera}", self.images(camera)
             for observation, frame in zip(observations, frames, strict=True):
                 observation[key] = frame
-            following[-1][key] = self.final_observation.get(key, frames[-1])
+            last: Array = frames[-1]
+            following[-1][key] = self.final_observation.get(key, last)
 
     def _build(self, i: int, observation: Mapping[str, Array], following: Mapping[str, Array]) -> Step:
         at = self._at(i)
@@ -187,6 +193,8 @@ class Dataset:
 
     Attributes:
         schema: features, rate and robot type.
+        rows: of `meta/episodes`, in order.
+        file_starts: index of the first step of each data file.
         damaged: `meta/episodes` files that cannot be read; the other episodes can.
 
     Raises:
@@ -202,13 +210,14 @@ class Dataset:
         index = load_index(self.root)
         self.rows, self.damaged = index.rows, index.broken
         if self.damaged:
-            text = f"{self.damaged[0]} cannot be read; {len(self.rows)} other episodes can: run `handrail data repair {self.root}`"
+            others = f"{len(self.rows)} other episodes can"
+            text = f"{self.damaged[0]} cannot be read; {others}: run `handrail data repair {self.root}`"
             warnings.warn(text, stacklevel=2)
         elif (info["total_episodes"], info["total_frames"]) != (len(self.rows), index.num_steps):
             refresh(self.root, self.schema, index)
         lengths = [row.length for row in self.rows]
         self._ends = np.cumsum(lengths, dtype=np.int64).tolist()
-        self._file_starts = _file_starts(self.rows)
+        self.file_starts = _file_starts(self.rows)
         self._tables: OrderedDict[layout.FilePosition, dict[str, Array]] = OrderedDict()
         self._episodes: OrderedDict[int, Episode] = OrderedDict()
         self._cached = 0
@@ -247,9 +256,11 @@ class Dataset:
         """
         row = self._row(i)
         if row.index not in self._episodes:
-            start = row.start - self._file_starts[row.data]
+            start = row.start - self.file_starts[row.data]
             columns = self._table(row.data)
             part = {key: values[start : start + row.length] for key, values in columns.items()}
+            if INTERVENTION_ALIAS in part:
+                part.setdefault("intervention", part[INTERVENTION_ALIAS])
             self._require_whole(row, part)
             self._episodes[row.index] = Episode(self, row, part)
         return self._episodes[row.index]
@@ -271,7 +282,11 @@ class Dataset:
             raise InvalidValueError(f"window of n={n}, chunk={chunk}: both must be at least 1")
         episode, first = self._locate(global_index)
         columns, length = episode.columns, len(episode)
-        rewards = columns["next.reward"][first : first + n] if "next.reward" in columns else np.zeros(min(n, length - first), np.float32)
+        rewards = (
+            columns["next.reward"][first : first + n]
+            if "next.reward" in columns
+            else np.zeros(min(n, length - first), np.float32)
+        )
         rows = np.minimum(np.arange(first, first + chunk), length - 1)
         last = first + len(rewards) - 1
         ended = columns.get("next.terminated", columns.get("next.done"))
@@ -289,12 +304,16 @@ class Dataset:
 
     def _row(self, i: int) -> EpisodeRow:
         if not -self.num_episodes <= i < self.num_episodes:
-            raise InvalidValueError(f"episode {i} does not exist: {self.root} holds {self.num_episodes}, counted from 0")
+            raise InvalidValueError(
+                f"episode {i} does not exist: {self.root} holds {self.num_episodes}, counted from 0"
+            )
         return self.rows[i]
 
     def _locate(self, global_index: int) -> tuple[Episode, int]:
         if not 0 <= global_index < self.num_steps:
-            raise InvalidValueError(f"step {global_index} does not exist: {self.root} holds {self.num_steps}, counted from 0")
+            raise InvalidValueError(
+                f"step {global_index} does not exist: {self.root} holds {self.num_steps}, counted from 0"
+            )
         at = bisect.bisect_right(self._ends, global_index)
         return self.episode(at), global_index - (self._ends[at] - self.rows[at].length)
 
@@ -316,7 +335,9 @@ class Dataset:
         owners = part["episode_index"]
         if len(owners) != row.length or np.any(owners != row.index):
             path = layout.data_file(self.root, row.data)
-            raise CorruptError(f"{path} does not hold the {row.length} steps of episode {row.index}: run `handrail data check`")
+            raise CorruptError(
+                f"{path} does not hold the {row.length} steps of episode {row.index}: run `handrail data check`"
+            )
 
 
 def _file_starts(rows: Sequence[EpisodeRow]) -> dict[layout.FilePosition, int]:
@@ -325,6 +346,11 @@ def _file_starts(rows: Sequence[EpisodeRow]) -> dict[layout.FilePosition, int]:
     for row in rows:
         starts[row.data] = min(row.start, starts.get(row.data, row.start))
     return starts
+
+
+def _short(camera: str) -> str:
+    """Name of a camera without what all of them begin with; stock datasets also have a plain "observation.image"."""
+    return camera.removeprefix(OBSERVATION).removeprefix("images.")
 
 
 def _bytes(columns: Mapping[str, Array]) -> int:
@@ -353,5 +379,3 @@ def read_columns(path: Path, schema: Schema) -> dict[str, Array]:
             raise
         reason = "is missing" if not path.exists() else f"cannot be read ({str(error).splitlines()[0]})"
         raise CorruptError(f"{path} {reason}; other episodes stay readable: run `handrail data check`") from error
-
-

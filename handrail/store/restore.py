@@ -1,4 +1,4 @@
-"""Rebuilding what was derived or damaged from what is left: `info.json`, and the row of an episode whose data is whole."""
+"""Rebuilding from what is left: `info.json`, and the row of an episode whose data is whole."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def _inferred(root: Path, at: FilePosition, schema: Schema) -> EpisodeRow:
 def _columns(root: Path, at: FilePosition, schema: Schema) -> dict[str, Array]:
     table = pq.read_table(layout.data_file(root, at), use_threads=False)
     return {
-        key: column_array(table.column(key), schema.features[key]) for key in schema.columns if key not in schema.cameras
+        key: column_array(table.column(key), schema.features[key])
+        for key in schema.columns
+        if key not in schema.cameras
     }
 
 
@@ -137,5 +139,7 @@ def camera_frames(root: Path, row: EpisodeRow, key: str, schema: Schema) -> Arra
     try:
         table = pq.read_table(layout.data_file(root, row.data), columns=[key], filters=filters, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise CorruptError(f"images of episode {row.index} cannot be read ({error}): run `handrail data check`") from error
+        raise CorruptError(
+            f"images of episode {row.index} cannot be read ({error}): run `handrail data check`"
+        ) from error
     return np.stack([decode_png(item["bytes"]) for item in table.column(key).to_pylist()])

@@ -89,7 +89,9 @@ def features_of(step: Step, images: str = "video") -> Features:
         SchemaError: an observation is neither a vector (S,) nor an image (H, W, 3) uint8.
     """
     if images not in IMAGE_MODES:
-        raise InvalidValueError(f"images='{images}' is not a way to store cameras: choose one of {', '.join(IMAGE_MODES)}")
+        raise InvalidValueError(
+            f"images='{images}' is not a way to store cameras: choose one of {', '.join(IMAGE_MODES)}"
+        )
     features = _vector_features(step)
     features |= {key: feature(dtype) for key, dtype in SCALARS.items()}
     if images != "none":
@@ -184,7 +186,8 @@ class Schema:
             mine, yours = (_essence(schema.features.get(key)) for schema in (self, other))
             if mine != yours:
                 raise SchemaError(
-                    f"{where} has another schema: {key} is {mine} there and {yours} in the new step: choose another folder"
+                    f"{where} has another schema: {key} is {mine} there and {yours} in the new step: "
+                    "choose another folder"
                 )
 
 
@@ -197,7 +200,9 @@ def arrow_type(entry: Feature) -> pa.DataType:
     if entry["dtype"] == "image":
         return IMAGE_TYPE
     if entry["dtype"] not in ARROW or len(entry["shape"]) != 1:
-        raise SchemaError(f"a feature of type {entry['dtype']} {entry['shape']} is not supported: use vectors of {list(ARROW)}")
+        raise SchemaError(
+            f"a feature of type {entry['dtype']} {entry['shape']} is not supported: use vectors of {list(ARROW)}"
+        )
     scalar = ARROW[entry["dtype"]]
     return scalar if list(entry["shape"]) == [1] else pa.list_(scalar, entry["shape"][0])
 

@@ -13,7 +13,7 @@ from handrail.core.values import Authority, Step, TakeoverCause
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Steps `start` to `stop` (not included) of one episode, all under one authority; the cause is that of its first step."""
+    """Steps `start` to `stop` (not included) of an episode under one authority; the cause is that of the first."""
 
     authority: Authority
     start: int

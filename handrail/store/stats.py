@@ -1,11 +1,13 @@
 """Statistics of an episode, and of a dataset as their merge; names and shapes as LeRobot v3 has them.
 
-The merge follows LeRobot's `aggregate_stats`: extremes of extremes, parallel mean and variance (Chan et al. 1979), and quantiles
-weighted by count. It needs the running total and the new episode only, so that a commit costs the same however long the set is.
+The merge follows LeRobot's `aggregate_stats`: extremes of extremes, parallel mean and variance (Chan et al. 1979), and
+quantiles weighted by count. It needs the running total and the new episode only, so that a commit costs the same
+however long the set is.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -140,8 +142,7 @@ def from_json(text: str) -> Stats:
         ValueError: the text is not such a file.
     """
     return {
-        key: {name: np.asarray(values) for name, values in feature.items()}
-        for key, feature in json.loads(text).items()
+        key: {name: np.asarray(values) for name, values in feature.items()} for key, feature in json.loads(text).items()
     }
 
 
@@ -152,7 +153,12 @@ def columns(stats: Stats) -> dict[str, Any]:
 
 def fields(features: Features) -> list[tuple[str, pa.DataType]]:
     """Names and Arrow types of the statistics columns of `meta/episodes`."""
-    return [(f"stats/{key}/{name}", _field_type(entry["dtype"], name)) for key, entry in features.items() for name in NAMES]
+    return list(_fields(tuple((key, entry["dtype"]) for key, entry in features.items())))
+
+
+@functools.lru_cache(maxsize=16)
+def _fields(types: tuple[tuple[str, str], ...]) -> tuple[tuple[str, pa.DataType], ...]:
+    return tuple((f"stats/{key}/{name}", _field_type(dtype, name)) for key, dtype in types for name in NAMES)
 
 
 def _field_type(dtype: str, name: str) -> pa.DataType:

@@ -1,4 +1,4 @@
-"""Rewriting a dataset: `export` to a plain LeRobot v3 dataset, `compact` of one-episode files into LeRobot's usual large ones."""
+"""Rewriting a dataset: `export` to a plain LeRobot v3 dataset, `compact` into LeRobot's usual large files."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ def export(root: str | Path, out: str | Path, episodes: Sequence[int] | None = N
     chosen = list(range(dataset.num_episodes)) if episodes is None else list(episodes)
     if out.exists():
         raise InvalidValueError(f"{out} exists already: choose a new folder")
+    for number in chosen:
+        dataset.episode(number)  # raises where it does not exist or is damaged, before anything is written
+    chosen = [number % dataset.num_episodes for number in chosen]
     if not chosen:
         raise InvalidValueError(f"no episode of {root} was chosen; it holds {dataset.num_episodes}")
     building = out.with_name(f"{out.name}.part")
@@ -75,6 +78,8 @@ def compact(root: str | Path) -> int:
             raise CorruptError(f"{dataset.damaged[0]} cannot be read: run `handrail data repair {root}`, then compact")
         if not dataset.num_episodes:
             return 0
+        for number in range(dataset.num_episodes):
+            dataset.episode(number)
         building = root.with_name(f"{root.name}.part")
         shutil.rmtree(building, ignore_errors=True)
         files = _Merge(dataset, building, plain=False).run(range(dataset.num_episodes))
@@ -115,7 +120,10 @@ class _Merge:
             self._copy_videos(key, episodes)
         if not self.plain:
             self._copy_extras(episodes)
-        write_atomically(layout.episodes_file(self.out, FilePosition(0, 0)), parquet_bytes(pa.Table.from_pylist(self.rows, self._row_schema())))
+        write_atomically(
+            layout.episodes_file(self.out, FilePosition(0, 0)),
+            parquet_bytes(pa.Table.from_pylist(self.rows, self._row_schema())),
+        )
         self.ledger.write_tasks()
         self.ledger.write()
         if not self.plain:
@@ -125,8 +133,7 @@ class _Merge:
 
     def _add(self, number: int) -> None:
         """Queue the rows of one episode, and its row in `meta/episodes`."""
-        old = self.dataset.rows[number] if number >= 0 else self.dataset._row(number)
-        self.dataset.episode(number)  # raises where it is damaged
+        old = self.dataset.rows[number]
         new, first = self.ledger.episodes, self.ledger.steps
         text = old.instruction
         task = self.ledger.task_index(text)
@@ -153,7 +160,7 @@ class _Merge:
         row = self.dataset.rows[number]
         if row.data not in self._tables:
             self._tables = {row.data: pq.read_table(layout.data_file(self.dataset.root, row.data))}
-        start = row.start - self.dataset._file_starts[row.data]
+        start = row.start - self.dataset.file_starts[row.data]
         table = self._tables[row.data].slice(start, row.length)
         for key, values in counted.items():
             table = table.set_column(table.column_names.index(key), key, pa.array(values))
@@ -211,7 +218,9 @@ class _Merge:
                     self._join(key, part, number)
                     part, number = _VideoPart(), number + 1
                 start = sum(part.frames) / self.schema.fps
-                self.rows[new] |= video_columns(key, FilePosition.of_number(number), start, start + length / self.schema.fps)
+                self.rows[new] |= video_columns(
+                    key, FilePosition.of_number(number), start, start + length / self.schema.fps
+                )
                 part.sources.append(source)
                 part.frames.append(length)
                 part.size, part.signature = part.size + size, signature
@@ -227,7 +236,9 @@ class _Merge:
             entry = self.schema.features[key]
             height, width = entry["shape"][:2]
             codec = entry.get("info", {}).get("video.codec")
-            write_video(path, frames, choose_encoder(height, width, self.schema.fps, codec), height, width, self.schema.fps)
+            write_video(
+                path, frames, choose_encoder(height, width, self.schema.fps, codec), height, width, self.schema.fps
+            )
         return path, codec_signature(path)
 
     def _join(self, key: str, part: _VideoPart, number: int) -> None:
@@ -237,7 +248,10 @@ class _Merge:
     def _copy_extras(self, episodes: Sequence[int]) -> None:
         """Final observations, streams and quarantine follow, under their new numbers."""
         old_root = self.dataset.root
-        renumbered = {f"episode-{self.dataset.rows[old].index:06d}.npz": f"episode-{new:06d}.npz" for new, old in enumerate(episodes)}
+        renumbered = {
+            f"episode-{self.dataset.rows[old].index:06d}.npz": f"episode-{new:06d}.npz"
+            for new, old in enumerate(episodes)
+        }
         for path in sorted((old_root / "extras").rglob("*")):
             inside = path.relative_to(old_root)
             if path.is_dir() or str(inside) in (layout.INDEX, layout.LOCK):
@@ -246,4 +260,3 @@ class _Merge:
             target = self.out / inside.with_name(path.name if kept else renumbered.get(path.name, path.name))
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target)
-

@@ -49,7 +49,8 @@ def choose_encoder(height: int, width: int, fps: int, prefer: str | None = None)
         if _opens(name, height, width, fps):
             return name
     raise SchemaError(
-        f"no video encoder of this machine takes {width}x{height} pixels (tried {', '.join(names)}): use even sizes, or images='image'"
+        f"no video encoder of this machine takes {width}x{height} pixels (tried {', '.join(names)}): "
+        "use even sizes, or images='image'"
     )
 
 
@@ -159,7 +160,9 @@ def read_frames(path: Path, start_s: float, count: int, fps: int) -> Array:
     except (av.FFmpegError, OSError, IndexError) as error:
         raise CorruptError(f"{path} cannot be decoded ({error}): run `handrail data check`") from error
     if len(frames) < count:
-        raise CorruptError(f"{path} holds {len(frames)} frames from {start_s:.2f} s, not {count}: run `handrail data check`")
+        raise CorruptError(
+            f"{path} holds {len(frames)} frames from {start_s:.2f} s, not {count}: run `handrail data check`"
+        )
     return np.stack(frames)
 
 
@@ -187,7 +190,9 @@ def decode_png(payload: bytes) -> Array:
         frames = [*codec.decode(av.Packet(payload)), *codec.decode(None)]
         return frames[0].to_ndarray(format="rgb24")
     except (av.FFmpegError, IndexError, ValueError) as error:
-        raise CorruptError(f"an image of {len(payload)} bytes cannot be decoded ({error}): check where it came from") from error
+        raise CorruptError(
+            f"an image of {len(payload)} bytes cannot be decoded ({error}): check where it came from"
+        ) from error
 
 
 def concatenate(sources: list[Path], target: Path, frames: list[int], fps: int) -> None:
@@ -208,7 +213,9 @@ def concatenate(sources: list[Path], target: Path, frames: list[int], fps: int) 
                     _copy_packets(container, template, out, stream, Fraction(done, fps))
                 done += count
     except (av.FFmpegError, OSError) as error:
-        raise WriteError(f"cannot write {target}: {error}; the source is untouched: free some space, then try again") from error
+        raise WriteError(
+            f"cannot write {target}: {error}; the source is untouched: free some space, then try again"
+        ) from error
 
 
 def _copy_packets(container: Any, template: Any, out: Any, stream: Any, offset_s: Fraction) -> None:

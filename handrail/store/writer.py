@@ -1,12 +1,14 @@
 """Recording: steps into memory, episodes onto disk, each by one commit.
 
-Order of a commit, every file by temporary, fsync and rename: data, videos, final observation, streams, `tasks.parquet` if the
-text is new, and last the episode's own `meta/episodes` file. That last rename is the commit: before it the episode does not
-exist, after it nothing can undo it. `info.json`, `stats.json` and the journal follow, and are rebuilt if a crash came between.
+Order of a commit, every file by temporary, fsync and rename: data, videos, final observation, streams, `tasks.parquet`
+if the text is new, and last the episode's own `meta/episodes` file. That last rename is the commit: before it the
+episode does not exist, after it nothing can undo it. `info.json`, `stats.json` and the journal follow, and are rebuilt
+if a crash came between.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from .layout import FilePosition
 from .rows import LEAN, episode_table, video_columns
 from .schema import IMAGE_MODES, Schema, features_of
 from .video import choose_encoder, video_info
+
 
 class DatasetWriter:
     """Records episodes into the LeRobot v3 dataset at `root`, which it begins or continues.
@@ -54,10 +57,11 @@ class DatasetWriter:
         self._ledger: Ledger | None = None
         self._buffer: EpisodeBuffer | None = None
         self._cameras: CameraRecorder | None = None
-        self._camera_stats: stats.Stats | None = None
+        self._camera_stats: stats.Stats = {}
         self._streams: dict[str, list[tuple[float, Array]]] = {}
         self._next_episode = self._next_step = self._next_file = 0
         self._stale = False
+        self._background = ThreadPoolExecutor(1, "handrail-store")
         self._lock = WriterLock(self.root)
         try:
             self._continue()
@@ -69,7 +73,9 @@ class DatasetWriter:
         """Take up the dataset that is already here, if there is one."""
         index = load_index(self.root)
         if index.broken:
-            raise CorruptError(f"{index.broken[0]} is damaged: run `handrail data repair {self.root}`, then record again")
+            raise CorruptError(
+                f"{index.broken[0]} is damaged: run `handrail data repair {self.root}`, then record again"
+            )
         clear_leftovers(self.root, index)
         if not index.rows:
             return
@@ -116,15 +122,17 @@ class DatasetWriter:
             value: one shape throughout the episode.
         """
         if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
-            raise InvalidValueError(f"stream name '{name}' must be letters, digits, '_', '-' and '.': it names a folder")
+            raise InvalidValueError(
+                f"stream name '{name}' must be letters, digits, '_', '-' and '.': it names a folder"
+            )
         self._streams.setdefault(name, []).append((stamp_s, np.array(value)))
 
     def discard(self) -> None:
         """Forget the episode in progress, e.g. because the operator wants to record it again."""
         if self._cameras is not None:
             self._cameras.abandon()
-        self._buffer = self._cameras = self._camera_stats = None
-        self._streams = {}
+        self._buffer = self._cameras = None
+        self._camera_stats, self._streams = {}, {}
 
     def commit(self, meta: EpisodeMeta) -> int:
         """Put the episode in progress on disk; when this returns, a crash cannot take it away.
@@ -137,19 +145,22 @@ class DatasetWriter:
         """
         if self._buffer is None or self._buffer.length == 0 or self._ledger is None:
             raise InvalidValueError("the episode in progress has no steps: add at least one before commit")
-        episode, length = self._next_episode, self._buffer.length
+        episode, text = self._next_episode, meta.instruction
+        ledger, buffer = self._ledger, self._buffer
+        self._finish_cameras()
+        columns = buffer.columns(episode, self._next_step, ledger.task_index(text))
+        episode_stats = stats.episode_stats(columns, ledger.schema.features) | self._camera_stats
+        row = self._row(meta, episode, buffer.length)
+        # Arrow takes some milliseconds for these hundreds of columns, without the interpreter's lock.
+        listed = self._background.submit(parquet_bytes, episode_table([(row, episode_stats)], ledger.schema), **LEAN)
+        self._write_data(columns)
         self._write_sides(episode)
-        columns = self._buffer.columns(episode, self._next_step, self._ledger.task_index(meta.instruction))
-        pngs = self._cameras.pngs if self._cameras else {}
-        payload = parquet_bytes(self._ledger.schema.table({**columns, **pngs}))
-        write_atomically(layout.data_file(self.root, self._position), payload)
-        if meta.instruction not in self._ledger.tasks:
-            self._ledger.write_tasks(meta.instruction)
-        episode_stats = stats.episode_stats(columns, self._ledger.schema.features) | (self._camera_stats or {})
-        row = self._row(meta, episode, length)
+        if text not in ledger.tasks:
+            ledger.write_tasks(text)
+        merged = stats.merge(ledger.stats, episode_stats)
         path = layout.episodes_file(self.root, self._position)
-        write_atomically(path, parquet_bytes(episode_table([(row, episode_stats)], self._ledger.schema), **LEAN))
-        self._committed(row, path, episode_stats)
+        write_atomically(path, listed.result())
+        self._committed(row, path, merged)
         return episode
 
     def close(self) -> None:
@@ -159,6 +170,7 @@ class DatasetWriter:
             if self._stale and self._ledger is not None:
                 self._ledger.write()
         finally:
+            self._background.shutdown()
             self._lock.release()
 
     def __enter__(self) -> DatasetWriter:
@@ -188,16 +200,26 @@ class DatasetWriter:
             videos = {key: layout.video_file(self.root, key, self._position) for key in schema.videos}
             self._cameras = CameraRecorder(self._ledger.schema, videos)
 
+    def _finish_cameras(self) -> None:
+        """Wait for the encoders; a second try of a commit finds them done."""
+        if self._cameras is None or self._camera_stats:
+            return
+        try:
+            self._camera_stats = self._cameras.finish()
+        except WriteError:
+            self.discard()  # frames that the encoder could not write are gone
+            raise
+
+    def _write_data(self, columns: dict[str, Array]) -> None:
+        assert self._ledger is not None
+        pngs = self._cameras.pngs if self._cameras else {}
+        payload = parquet_bytes(self._ledger.schema.table({**columns, **pngs}))
+        write_atomically(layout.data_file(self.root, self._position), payload)
+
     def _write_sides(self, episode: int) -> None:
-        """Write everything of an episode but its rows: videos, final observation, streams."""
+        """Write everything of an episode beside its rows: videos, final observation, streams."""
         assert self._buffer is not None
-        if self._cameras is not None and self._camera_stats is None:
-            try:
-                self._camera_stats = self._cameras.finish()
-            except WriteError:
-                self.discard()  # frames that the encoder could not write are gone
-                raise
-        for key, path in (self._cameras.targets if self._cameras else {}).items():
+        for path in (self._cameras.targets if self._cameras else {}).values():
             if temporary_name(path).exists():  # it is gone when this is the second try
                 publish(path)
         last = final_arrays(self._buffer.last_next, self._images)
@@ -223,17 +245,17 @@ class DatasetWriter:
         row |= {"meta/episodes/chunk_index": at.chunk, "meta/episodes/file_index": at.file}
         return row | meta.columns()
 
-    def _committed(self, row: dict[str, Any], path: Path, episode_stats: stats.Stats) -> None:
+    def _committed(self, row: dict[str, Any], path: Path, merged: stats.Stats) -> None:
         """Move on to the next episode, and bring the derived files up to date."""
         assert self._ledger is not None
         text = row["tasks"][0]
         task_index = self._ledger.task_index(text)
-        self._ledger.append(row["length"], text, episode_stats)
+        self._ledger.accept(row["length"], text, merged)
         self._next_episode += 1
         self._next_step += row["length"]
         self._next_file += 1
-        self._buffer = self._cameras = self._camera_stats = None
-        self._streams = {}
+        self._buffer = self._cameras = None
+        self._camera_stats, self._streams = {}, {}
         try:
             append_journal(self.root, path, [EpisodeRow(row | {"task_index": task_index})])
             self._ledger.write()
