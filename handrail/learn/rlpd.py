@@ -316,7 +316,7 @@ class RLPD:
         """One Adam step."""
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # a fused optimiser reads memory in the parameter's order
         self._optimizers[name].step()
 
     def _subset(self) -> Sequence[int] | None:

@@ -107,7 +107,7 @@ def _weight_gradient(gradient: Tensor, x: Tensor) -> Tensor:
     if ONEDNN is None or gradient.shape[1] == 1:
         return torch.mm(gradient.t(), x)
     if x.shape[1] <= SMALL:
-        return linear(x.t(), gradient.t()).t()
+        return linear(x.t(), gradient.t()).t().contiguous()  # fused Adam reads memory in the parameter's order
     return linear(gradient.t().contiguous(), x.t())
 
 
