@@ -70,8 +70,10 @@ def _change(first: Interventions, last: Interventions) -> str:
 def _share(stretch: Interventions) -> str:
     if not stretch.takeovers:
         return "not at all"
-    noun = "takeover" if stretch.takeovers == 1 else "takeovers"
-    return f"{percent(stretch.rate)} of the time, in {stretch.takeovers} {noun} of {stretch.mean_length:.1f} steps each"
+    if stretch.takeovers == 1:
+        return f"{percent(stretch.rate)} of the time, in one takeover of {stretch.operator_steps} steps"
+    share = f"{percent(stretch.rate)} of the time, in {stretch.takeovers} takeovers"
+    return f"{share} of {stretch.mean_length:.1f} steps each"
 
 
 def _why(run: Run) -> str:
@@ -80,7 +82,8 @@ def _why(run: Run) -> str:
     if not everything:
         return ""
     name, steps = max(by_cause.items(), key=lambda item: item[1])
-    return f"Most of their time, {percent(steps / everything)}, went into {name.lower().replace('_', ' ')} takeovers."
+    share, cause = percent(steps / everything), name.lower().replace("_", " ")
+    return f"The largest share of their time, {share}, went into {cause} takeovers."
 
 
 def _settled(run: Run) -> str:

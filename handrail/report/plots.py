@@ -109,7 +109,7 @@ def _draw_series(axes: Axes, series: Series, curves: Sequence[Curve], style: str
     several = len(shown) > 1
     marker: dict[str, Any] = {"marker": "o", "ms": 5, "mec": "white", "mew": 0.9} if style == "--" else {}
     for curve in shown:
-        look: dict[str, Any] = {"lw": 0.8, "alpha": 0.35} if several else {"lw": 1.5 if marker else 2.0, **marker}
+        look: dict[str, Any] = {"lw": 0.8, "alpha": 0.25} if several else {"lw": 1.5 if marker else 2.0, **marker}
         axes.plot(curve.x, curve.y, style, color=series.colour, clip_on=several, **look)
     if several:
         mean = mean_curve(shown, min(len(curve.x) for curve in shown) if marker else 200)
@@ -201,16 +201,8 @@ def latency_histogram(series: Sequence[tuple[str, str, np.ndarray]], period_ms: 
     bins = np.geomspace(low, high, 48)
     for _, colour, samples in series:
         weights = np.full(len(samples), 1.0 / len(samples))
-        axes.hist(
-            samples,
-            bins,
-            weights=weights,
-            histtype="stepfilled",
-            color=colour,
-            alpha=0.75 if len(series) == 1 else 0.35,
-        )
-        if len(series) > 1:
-            axes.hist(samples, bins, weights=weights, histtype="step", color=colour, lw=1.4)
+        look: dict[str, Any] = {"histtype": "stepfilled", "alpha": 0.75} if len(series) == 1 else {"histtype": "step"}
+        axes.hist(samples, bins, weights=weights, color=colour, lw=1.6, **look)
     axes.set(xscale="log", xlabel="time to decide one action [ms]", xlim=(low, high))
     if len(series) == 1:
         _mark_quantiles(axes, series[0][2])

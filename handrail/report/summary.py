@@ -76,13 +76,13 @@ def rate(lines: Sequence[Line], name: str) -> float | None:
 def moving(lines: Sequence[Line], numerator: str, denominator: str | None, window: int = WINDOW) -> Curve:
     """Return sum(numerator) / sum(denominator) over the last `window` episodes, at each episode's end.
 
-    `denominator` None divides by the number of episodes. The curve begins at a quarter of a window: the rate of one or
-    two episodes says nothing.
+    `denominator` None divides by the number of episodes. The curve begins at a quarter of a window (of the run, if
+    that is shorter): the rate of one or two episodes says nothing.
     """
     top = np.array([float(line.get(numerator) or 0) for line in lines])
     bottom = np.array([float(line.get(denominator) or 0) if denominator else 1.0 for line in lines])
     x = np.array([int(line["online_steps"]) for line in lines])
-    begin = min(window // 4, max(len(lines) - 1, 0))
+    begin = min(window // 4, len(lines) // 4)
     return Curve(x[begin:], (_windowed(top, window) / np.maximum(_windowed(bottom, window), 1e-9))[begin:])
 
 
