@@ -73,5 +73,5 @@ def test_state_sizes_and_batched():
 
 
 def test_error_no_vector():
-    with pytest.raises(InvalidValueError, match="none of .'state', 'environment_state'.: name its vectors"):
+    with pytest.raises(InvalidValueError, match=r"none of .'state', 'environment_state'.: name its vectors"):
         state_sizes({"images.front": np.zeros((4, 4, 3), np.uint8)})
