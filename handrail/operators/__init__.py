@@ -1,6 +1,8 @@
-"""Who holds the robot besides the policy: simulated people, surrogates, players of records, and real input devices."""
+"""Who holds the robot besides the policy: simulated people, stand-ins, players of records, and input devices."""
 
 from handrail.operators.person import Person
+from handrail.operators.player import Player, Recorder
+from handrail.operators.surrogates import HandsOff, Laggy, Noisy, ValueTakeover
 from handrail.operators.takeover import TakeoverLaw
 from handrail.operators.traits import (
     DEVELOPMENT_DRAWS,
@@ -12,12 +14,18 @@ from handrail.operators.traits import (
 )
 
 __all__ = [
-    "DEVELOPMENT_DRAWS",
-    "EVALUATION_DRAWS",
     "Person",
-    "TIERS",
     "TakeoverLaw",
     "Traits",
     "draw_traits",
     "training_draw",
+    "TIERS",
+    "DEVELOPMENT_DRAWS",
+    "EVALUATION_DRAWS",
+    "HandsOff",
+    "Laggy",
+    "Noisy",
+    "ValueTakeover",
+    "Player",
+    "Recorder",
 ]

@@ -48,7 +48,7 @@ class PygamePad:
 
     def __enter__(self) -> PygamePad:
         self._pygame = load_pygame()
-        self._pygame.init()
+        self._pygame.display.init()  # events need it; pygame.init() would look for a sound card too
         self._pygame.joystick.init()
         found = self._pygame.joystick.get_count()
         if self._index >= found:
@@ -99,7 +99,7 @@ def load_pygame() -> Any:
 def gamepad_names() -> list[str]:
     """Names of the connected gamepads, in pygame's order."""
     pygame = load_pygame()
-    pygame.init()
+    pygame.display.init()
     try:
         pygame.joystick.init()
         return [pygame.joystick.Joystick(i).get_name() for i in range(pygame.joystick.get_count())]
