@@ -1,4 +1,4 @@
-"""Cameras on disk: MP4 as LeRobot writes it (AV1, a key frame every second frame), and PNG in image mode. PyAV only."""
+"""Cameras on disk: MP4 as LeRobot writes it (a key frame every second frame), and PNG in image mode. PyAV only."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from handrail.core.values import Array
 from .schema import Feature
 
 ENCODERS: dict[str, dict[str, str]] = {
-    "libsvtav1": {"g": "2", "crf": "30", "preset": "10"},
+    "libx264": {"g": "2", "crf": "20", "bf": "0", "preset": "veryfast", "threads": "1"},
     "libaom-av1": {"g": "2", "crf": "30", "cpu-used": "8"},
-    "libx264": {"g": "2", "crf": "20", "bf": "0", "preset": "veryfast"},
     "mpeg4": {"g": "2", "b": "4M"},
 }
-"""Encoder -> options, best first. LeRobot's own choice is the first, with g=2 and crf=30."""
+"""Encoder -> options, best first. Stock LeRobot's choice, SVT-AV1, hung while it was flushed on a loaded machine: an
+episode would wait for ever, so it is left out. H.264 plays in every browser; a key frame every second frame, as there."""
 
-CODEC_NAMES = {"libsvtav1": "av1", "libaom-av1": "av1", "libx264": "h264", "mpeg4": "mpeg4"}
+CODEC_NAMES = {"libaom-av1": "av1", "libx264": "h264", "mpeg4": "mpeg4"}
 PIXELS = "yuv420p"
 
 
 def _av() -> Any:
-    """Import PyAV when a camera is first touched, with SVT-AV1's chatter off."""
-    os.environ.setdefault("SVT_LOG", "1")
+    """Import PyAV when a camera is first touched."""
     import av
 
     return av
@@ -209,7 +208,7 @@ def concatenate(sources: list[Path], target: Path, frames: list[int], fps: int) 
             for source, count in zip(sources, frames, strict=True):
                 with av.open(str(source)) as container:
                     template = container.streams.video[0]
-                    stream = stream or out.add_stream_from_template(template)
+                    stream = stream or out.add_stream_from_template(template, opaque=True)
                     _copy_packets(container, template, out, stream, Fraction(done, fps))
                 done += count
     except (av.FFmpegError, OSError) as error:

@@ -1,0 +1,83 @@
+"""Run by test_crash.py in a process of its own: record, be killed at a random moment, again and again.
+
+Usage: kill_rounds.py ROOT ROUNDS IMAGES. Prints one JSON line a round: episodes found on opening, and those committed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+
+import numpy as np
+
+from handrail.core.values import Authority, Step, TakeoverCause
+from handrail.store import DatasetWriter, EpisodeMeta
+
+LENGTH = 4
+
+
+def step(episode: int, i: int, images: bool) -> Step:
+    seen = {"state": np.array([episode, i], np.float32)}
+    if images:
+        seen["images.front"] = np.full((16, 16, 3), (10 * episode + i) % 256, np.uint8)
+    nobody = (None, None, Authority.POLICY, TakeoverCause.NONE)
+    action, last = np.zeros(2, np.float32), i == LENGTH - 1
+    return Step(seen, seen, action, action, *nobody, 0.0, 0.0, 0.0, 0.0, 0.0, last, False, last, i / 10, i / 10)
+
+
+def record(root: str, images: str, pipe: int) -> None:
+    """Record for ever; say every committed episode on `pipe`."""
+    writer = DatasetWriter(root, 10, images=images)
+    os.write(pipe, f"opened {writer.num_episodes}\n".encode())
+    while True:
+        for i in range(LENGTH):
+            writer.add(step(writer.num_episodes, i, images != "none"))
+        index = writer.commit(EpisodeMeta("Kill", success=True))
+        os.write(pipe, f"committed {index}\n".encode())
+
+
+def one_round(root: str, images: str, wait_s: float) -> dict[str, object]:
+    """Fork a recorder, kill it `wait_s` after it opened the dataset, and return what it said until then."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        record(root, images, writer)
+    os.close(writer)
+    said = b""
+    while b"\n" not in said:
+        said += os.read(reader, 4096)
+    deadline = time.monotonic() + wait_s
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([reader], [], [], left)[0]:
+            said += os.read(reader, 4096)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while more := os.read(reader, 4096):
+        said += more
+    os.close(reader)
+    words = [line.split() for line in said.decode().splitlines()]
+    return {
+        "opened": int(words[0][1]),
+        "committed": [int(number) for word, number in words[1:] if word == "committed"],
+    }
+
+
+def main(root: str, rounds: int, images: str) -> None:
+    moments = random.Random(0)
+    longest_s = 0.06
+    if images != "none":
+        import av  # noqa: F401 - once, before the forks
+
+        longest_s = 0.3
+    for _ in range(rounds):
+        print(json.dumps(one_round(root, images, moments.uniform(0.0, longest_s))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
