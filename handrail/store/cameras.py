@@ -106,6 +106,7 @@ class CameraRecorder:
             return
         if key not in self._videos:
             height, width = image.shape[:2]
-            encoder = choose_encoder(height, width, self.schema.fps)
+            prefer = self.schema.features[key].get("info", {}).get("video.codec")
+            encoder = choose_encoder(height, width, self.schema.fps, prefer)
             self._videos[key] = VideoEncoder(temporary_name(self.targets[key]), encoder, height, width, self.schema.fps)
         self._videos[key].add(image)

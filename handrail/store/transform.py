@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,16 @@ from .reader import Dataset
 from .rows import video_columns
 from .schema import Schema
 from .swap import finish_swap, swap
-from .video import choose_encoder, codec_signature, concatenate, count_frames, read_frames, write_video
+from .video import (
+    CODEC_NAMES,
+    choose_encoder,
+    codec_signature,
+    concatenate,
+    count_frames,
+    read_frames,
+    video_info,
+    write_video,
+)
 
 MB = 2**20
 
@@ -207,39 +216,46 @@ class _Merge:
         return metadata
 
     def _copy_videos(self, key: str, episodes: Sequence[int]) -> None:
-        """Join the MP4s of one camera; an episode inside a longer file is cut out, by encoding it again."""
+        """Join the MP4s of one camera, as many as fit into each file."""
         limit, number = layout.VIDEO_FILE_MB * MB, 0
         with tempfile.TemporaryDirectory(dir=self.out) as scratch:
             part = _VideoPart()
-            for new, episode in enumerate(episodes):
-                source, signature = self._single(key, episode, Path(scratch))
-                size, length = source.stat().st_size, self.rows[new]["length"]
+            for new, source in enumerate(self._singles(key, episodes, Path(scratch))):
+                size, length, signature = source.stat().st_size, self.rows[new]["length"], codec_signature(source)
                 if part.sources and (part.signature != signature or part.size + size > limit):
                     self._join(key, part, number)
                     part, number = _VideoPart(), number + 1
-                start = sum(part.frames) / self.schema.fps
-                self.rows[new] |= video_columns(
-                    key, FilePosition.of_number(number), start, start + length / self.schema.fps
-                )
+                start, at = sum(part.frames) / self.schema.fps, FilePosition.of_number(number)
+                self.rows[new] |= video_columns(key, at, start, start + length / self.schema.fps)
                 part.sources.append(source)
                 part.frames.append(length)
                 part.size, part.signature = part.size + size, signature
             self._join(key, part, number)
 
-    def _single(self, key: str, episode: int, scratch: Path) -> tuple[Path, object]:
-        """An MP4 that holds exactly this episode."""
-        row = self.dataset.rows[episode]
-        path = layout.video_file(self.dataset.root, key, row.video(key))
-        if row.video_start_s(key) or count_frames(path) != row.length:
-            frames = read_frames(path, row.video_start_s(key), row.length, self.schema.fps)
-            path = scratch / f"{key}-{episode}.mp4"
-            entry = self.schema.features[key]
-            height, width = entry["shape"][:2]
-            codec = entry.get("info", {}).get("video.codec")
-            write_video(
-                path, frames, choose_encoder(height, width, self.schema.fps, codec), height, width, self.schema.fps
-            )
-        return path, codec_signature(path)
+    def _singles(self, key: str, episodes: Sequence[int], scratch: Path) -> Iterator[Path]:
+        """One MP4 an episode: its own file as it is, or cut out of a longer one by encoding it again.
+
+        Where this machine cannot encode the camera's codec, all is encoded anew, so that one codec stays the rule.
+        """
+        root, fps, entry = self.dataset.root, self.schema.fps, self.schema.features[key]
+        codec = entry.get("info", {}).get("video.codec")
+        height, width = entry["shape"][:2]
+        encoder = choose_encoder(height, width, fps, codec)
+        rows = [self.dataset.rows[episode] for episode in episodes]
+        files = [layout.video_file(root, key, row.video(key)) for row in rows]
+        frames = {path: count_frames(path) for path in set(files)}
+        whole = [frames[path] == row.length for path, row in zip(files, rows, strict=True)]
+        if not all(whole) and CODEC_NAMES[encoder] != codec:
+            whole = [False] * len(whole)
+            entry["info"] = video_info(encoder, entry, fps)
+        for row, path, as_it_is in zip(rows, files, whole, strict=True):
+            if as_it_is:
+                yield path
+                continue
+            cut = scratch / f"{key}-{row.index}.mp4"
+            images = read_frames(path, row.video_start_s(key), row.length, fps)
+            write_video(cut, images, encoder, height, width, fps)
+            yield cut
 
     def _join(self, key: str, part: _VideoPart, number: int) -> None:
         target = layout.video_file(self.out, key, FilePosition.of_number(number))

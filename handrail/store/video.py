@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +22,8 @@ ENCODERS: dict[str, dict[str, str]] = {
     "mpeg4": {"g": "2", "b": "4M"},
 }
 """Encoder -> options, best first. Stock LeRobot's choice, SVT-AV1, hung while it was flushed on a loaded machine: an
-episode would wait for ever, so it is left out. H.264 plays in every browser; a key frame every second frame, as there."""
+episode would wait for ever, so it is left out. H.264 plays in every browser; a key frame every second frame, as
+there."""
 
 CODEC_NAMES = {"libaom-av1": "av1", "libx264": "h264", "mpeg4": "mpeg4"}
 PIXELS = "yuv420p"

@@ -7,10 +7,12 @@ import os
 import shutil
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from handrail.core.errors import CorruptError, SchemaError, WriteError
-from handrail.store import Dataset, DatasetWriter, EpisodeMeta, check, compact, repair
+from handrail.store import Dataset, DatasetWriter, EpisodeMeta, check, compact, export, repair
 from handrail.store.swap import OLD, READY, beside
 
 LISTED = "meta/episodes/chunk-000/file-00{}.parquet"
@@ -232,3 +234,18 @@ def test_a_read_only_folder_of_the_user(tmp_path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(WriteError, match="permission denied"):
         DatasetWriter(tmp_path / "set", 10)
+
+
+def test_compacting_and_exporting_a_stock_set(fixtures, tmp_path) -> None:
+    """An episode is cut out of a longer MP4, in a codec that this machine can write, and the file says which."""
+    shutil.copytree(fixtures / "lerobot_v3_video", tmp_path / "set")
+    export(tmp_path / "set", tmp_path / "out", [2, 1])
+    out = Dataset(tmp_path / "out")
+    assert check(tmp_path / "out") == [] and [len(episode) for episode in out] == [12, 10]
+    before, after = Dataset(tmp_path / "set").episode(1).images("front"), out.episode(1).images("front")
+    assert np.abs(before.astype(int) - after).mean() < 6
+    with av.open(str(next((tmp_path / "out").rglob("*.mp4")))) as container:
+        codec = container.streams.video[0].codec_context.codec.canonical_name
+    assert out.features["observation.images.front"]["info"]["video.codec"] == codec
+    compact(tmp_path / "set")
+    assert check(tmp_path / "set") == [] and len(Dataset(tmp_path / "set").episode(2).images("front")) == 12
