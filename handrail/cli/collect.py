@@ -50,7 +50,10 @@ def main(argv: list[str]) -> int:
         episodes = demonstrate(env, options.episodes, options.seed, operator.draw)
         for steps in track(episodes, description=f"recording {options.task}", total=options.episodes):
             _record(writer, steps, _meta(task, options.seed, operator.draw, operator.tier))
-    Console().print(f"{options.episodes} episodes in {options.out}    look at them: handrail data view {options.out}", highlight=False)
+    Console().print(
+        f"{options.episodes} episodes in {options.out}    look at them: handrail data view {options.out}",
+        highlight=False,
+    )
     return 0
 
 

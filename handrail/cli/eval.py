@@ -33,7 +33,9 @@ class Eval:
 def main(argv: list[str]) -> int:
     options = parse(Eval, argv, "handrail eval")
     if not 1 <= options.episodes <= len(EVALUATION_ENV_SEEDS):
-        raise InvalidValueError(f"--episodes {options.episodes} is not in 1..{len(EVALUATION_ENV_SEEDS)}: there are 100 evaluation seeds")
+        raise InvalidValueError(
+            f"--episodes {options.episodes} is not in 1..{len(EVALUATION_ENV_SEEDS)}: there are 100 evaluation seeds"
+        )
     config = RunFolder.open(options.run).read_config()
     evaluation = load(config["system"]).evaluate_run(options.run, EVALUATION_ENV_SEEDS[: options.episodes])
     numbers = {

@@ -70,14 +70,22 @@ def main(argv: list[str]) -> int:
                 writer.add(step)
             writer.commit(
                 EpisodeMeta(
-                    task=task.name, instruction=task.instruction, env_seed=seed, run_seed=options.seed,
-                    operator_draw=chosen.draw, operator_tier=chosen.tier, success=steps[-1].success,
-                    failure_kind=task.failure_kind(), policy_version=str(options.run),
+                    task=task.name,
+                    instruction=task.instruction,
+                    env_seed=seed,
+                    run_seed=options.seed,
+                    operator_draw=chosen.draw,
+                    operator_tier=chosen.tier,
+                    success=steps[-1].success,
+                    failure_kind=task.failure_kind(),
+                    policy_version=str(options.run),
                 )  # fmt: skip
             )
             success.append(steps[-1].success)
             held += [step.intervention for step in steps]
-            console.print(f"episode {index + 1}: {'success' if success[-1] else task.failure_kind() or 'ended'}, {len(steps)} steps")
+            console.print(
+                f"episode {index + 1}: {'success' if success[-1] else task.failure_kind() or 'ended'}, {len(steps)} steps"
+            )
     if success:
         console.print(
             f"assisted success {np.mean(success):.0%} over {len(success)} episodes, operator at the controls {np.mean(held):.0%} of "

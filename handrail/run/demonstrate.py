@@ -46,4 +46,6 @@ def demonstrate(env: Supervised, count: int, run_seed: int, operator_draw: int) 
             shown += 1
         if shown == count:
             return
-    raise HandrailError(f"{shown} of {count} demonstrations after {MOST_TRIES * count} tries: the operator cannot do this task")
+    raise HandrailError(
+        f"{shown} of {count} demonstrations after {MOST_TRIES * count} tries: the operator cannot do this task"
+    )

@@ -36,7 +36,9 @@ class RunFolder:
             CheckpointError: there is none in `path`.
         """
         if not (path / "config.json").is_file():
-            raise CheckpointError(f"{path} is no run folder (no config.json): give one that 'handrail train' has written")
+            raise CheckpointError(
+                f"{path} is no run folder (no config.json): give one that 'handrail train' has written"
+            )
         return cls(path)
 
     @property

@@ -62,7 +62,9 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         super().__init__(env)
         space = env.action_space
         if not isinstance(space, spaces.Box):
-            raise InvalidValueError(f"action space is {space}, Supervised needs a Box: wrap the env to continuous actions")
+            raise InvalidValueError(
+                f"action space is {space}, Supervised needs a Box: wrap the env to continuous actions"
+            )
         if assistant_as not in ("policy", "intervention"):
             raise unknown_name("assistant_as", assistant_as, ("policy", "intervention"))
         self.supervisor, self.operator = supervisor or Supervisor(), operator
@@ -121,7 +123,9 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         _require_finite_state(self._observation)
         self.clipped_steps += clipped
         self.last_event = None if intent is None else intent.event
-        self._cause = intent.cause if intent is not None and command.authority is Authority.OPERATOR else TakeoverCause.NONE
+        self._cause = (
+            intent.cause if intent is not None and command.authority is Authority.OPERATOR else TakeoverCause.NONE
+        )
         self.last_step = Step(
             observation=seen,
             next_observation=self._observation,
@@ -198,4 +202,6 @@ def _heard(
 def _require_finite_state(observation: Observation) -> None:
     for key, value in observation.items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise NonFiniteError(f"observation '{key}' holds NaN or infinity; every entry must be finite: check the sensor or simulator")
+            raise NonFiniteError(
+                f"observation '{key}' holds NaN or infinity; every entry must be finite: check the sensor or simulator"
+            )

@@ -29,13 +29,11 @@ from handrail.run.evaluate import Evaluation, evaluate
 from handrail.run.film import Film, without_film
 from handrail.run.folder import RunFolder
 from handrail.run.loop import episode
-from handrail.run.summary import summarise
 from handrail.run.supervised import Supervised
-from handrail.store import checkpoint
-from handrail.store.episode_meta import EpisodeMeta
-from handrail.store.ring import Batch, ReplayRing
+from handrail.store import DatasetWriter, EpisodeMeta, ReplayRing, checkpoint
+from handrail.store.metrics import episode_summary
+from handrail.store.ring import Batch
 from handrail.store.samplers import sample_mixed
-from handrail.store.writer import DatasetWriter
 from handrail.systems.progress import Progress
 from handrail.tasks import TASKS as ALL_TASKS
 from handrail.tasks import make
@@ -195,7 +193,13 @@ class Training:
         for name, ring in (("online", self.online), ("demonstrations", self.demonstrations)):
             arrays |= {f"{name}/{key}": value for key, value in ring.state().items()}
         arrays["operator_held"] = np.array(self.operator_held, bool)
-        meta = {"task": self.task, "seed": self.seed, "steps": self.steps, "episodes": self.episodes, "learner": learner}
+        meta = {
+            "task": self.task,
+            "seed": self.seed,
+            "steps": self.steps,
+            "episodes": self.episodes,
+            "learner": learner,
+        }
         meta |= {"rng": self.rng.bit_generator.state, "demonstration_seconds": self.demonstration_seconds}
         checkpoint.save(folder, arrays, meta | {"person": {str(draw): n for draw, n in self.person.episodes.items()}})
 
@@ -225,7 +229,14 @@ class _Exploring:
 
 
 def run(
-    *, task: str, method: str, seed: int, budget: str, folder: Path, resume: bool = True, config: HilSerlConfig | None = None
+    *,
+    task: str,
+    method: str,
+    seed: int,
+    budget: str,
+    folder: Path,
+    resume: bool = True,
+    config: HilSerlConfig | None = None,
 ) -> dict[str, Any]:
     """Train and evaluate one run, and return its result. Resumes from the last checkpoint in `folder` unless told not to.
 
@@ -235,7 +246,11 @@ def run(
     Raises:
         UnknownNameError: no such task, method or budget.
     """
-    for kind, name, known in (("task", task, ALL_TASKS), ("method", method, METHODS_BY_NAME), ("budget", budget, BUDGETS)):
+    for kind, name, known in (
+        ("task", task, ALL_TASKS),
+        ("method", method, METHODS_BY_NAME),
+        ("budget", budget, BUDGETS),
+    ):
         if name not in known:
             raise unknown_name(kind, name, known)
     torch.set_num_threads(1)
@@ -288,7 +303,8 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
                 _record(writer, steps, _meta(training, steps, training_env_seed(training.seed, training.episodes - 1)))
             training.env.rolling = False
             kind = training.env.unwrapped.failure_kind()  # type: ignore[attr-defined]
-            out.log("episode", episode=training.episodes, online_steps=training.steps, failure_kind=kind, **summarise(steps, training.watched.rate_hz))
+            summary = episode_summary(steps, training.watched.rate_hz, kind)
+            out.log("episode", episode=training.episodes, online_steps=training.steps, **summary)
             out.log("update", online_steps=training.steps, **losses)
             progress.update(training.steps, steps)
             if _passed(before, training.steps, config.evaluate_every):
@@ -301,7 +317,11 @@ def _finish(training: Training, out: RunFolder, budget: str, method: str, progre
     """Save the policy, evaluate it on the evaluation seeds, and write the result."""
     config = training.config
     training.save(out.checkpoint)
-    out.log("latency", online_steps=training.steps, decide_ms=[round(ms, 4) for ms in list(training.watched.decide_ms)[-2000:]])
+    out.log(
+        "latency",
+        online_steps=training.steps,
+        decide_ms=[round(ms, 4) for ms in list(training.watched.decide_ms)[-2000:]],
+    )
     with DatasetWriter(out.episodes, training.env.unwrapped.fps, images="video") as writer:  # type: ignore[attr-defined]
         evaluation = _final_evaluation(training, writer, progress)
     _log_evaluation(out, training, evaluation)
@@ -357,7 +377,7 @@ def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
         "steps_to_80": reached,
         "assistant_rate": sum(e["assistant_steps"] for e in episodes) / max(1, len(held)),
         "clipped_steps": training.watched.clipped_steps,
-        "failures_online": sum(bool(e["failure_kind"] and not e["success"]) for e in episodes),
+        "failures_online": sum(bool(e["failure_kind"]) for e in episodes),
     }
 
 
@@ -389,4 +409,3 @@ def _passed(before: int, now: int, every: int) -> bool:
 
 def _under(mapping: dict[str, Array], prefix: str) -> dict[str, Array]:
     return {key.removeprefix(prefix): value for key, value in mapping.items() if key.startswith(prefix)}
-

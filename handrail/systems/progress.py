@@ -35,7 +35,9 @@ class Progress:
         self._task = self._bar.add_task(self.title, total=self.total or None, rates="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def update(self, done: int, steps: list[Step]) -> None:

@@ -84,7 +84,11 @@ class Camera:
         except Exception as error:  # mujoco raises whatever its GL binding raises
             raise RenderError(no_gl(error)) from error
         flags = self._renderer.scene.flags
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_SKYBOX, mujoco.mjtRndFlag.mjRND_REFLECTION):
+        for flag in (
+            mujoco.mjtRndFlag.mjRND_SHADOW,
+            mujoco.mjtRndFlag.mjRND_SKYBOX,
+            mujoco.mjtRndFlag.mjRND_REFLECTION,
+        ):
             flags[flag] = False
 
     def render(self, data: mujoco.MjData, camera: str | mujoco.MjvCamera) -> Array:

@@ -86,7 +86,13 @@ class TubeInsertionExpert:
         rise = max(0.0, clear - tip[2])
         if rise > 0.012 and offset > 0.012:
             return Waypoint(np.array([*tool[:2], tool[2] + rise + 0.01]), env.tool_yaw, -1.0, False, "lift")
-        return Waypoint(np.array([*(tool[:2] + to_hole), tool[2] + rise if offset > 0.012 else tool[2]]), env.tool_yaw, -1.0, offset < 0.02, "carry")
+        return Waypoint(
+            np.array([*(tool[:2] + to_hole), tool[2] + rise if offset > 0.012 else tool[2]]),
+            env.tool_yaw,
+            -1.0,
+            offset < 0.02,
+            "carry",
+        )
 
     def act(self, bias_m: Array = NO_BIAS, bias_rad: float = 0.0) -> Array:
         return follow(self.env, self.waypoint(bias_m, bias_rad))

@@ -115,7 +115,9 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
 
     # -- Gymnasium -----------------------------------------------------------------------------------------------------
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Array], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
         self._control.reset()
@@ -140,7 +142,9 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
         self._aim(command[:-1] * self.action_scale)
         self._grip(command[-1])
         advance(self.model, self.data, self.data.time + 1.0 / self.fps, (self._control,))
-        mujoco.mj_forward(self.model, self.data)  # what is read, and what a snapshot holds, belongs to this very instant
+        mujoco.mj_forward(
+            self.model, self.data
+        )  # what is read, and what a snapshot holds, belongs to this very instant
         progress = self._progress
         progress.steps += 1
         progress.held = progress.held + 1 if self._goal_met() else 0

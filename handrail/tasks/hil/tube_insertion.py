@@ -164,7 +164,11 @@ def _scene() -> tuple[str, dict[str, bytes]]:
     """gym-hil's Panda with our rack, tube and hole: MJCF and the meshes it refers to."""
     robot = _assets() / "panda.xml"
     spec = mujoco.MjSpec.from_file(str(robot))
-    assets = {path.relative_to(_assets()).as_posix(): path.read_bytes() for path in _assets().rglob("*") if path.suffix in (".stl", ".obj")}
+    assets = {
+        path.relative_to(_assets()).as_posix(): path.read_bytes()
+        for path in _assets().rglob("*")
+        if path.suffix in (".stl", ".obj")
+    }
     spec.option.timestep = 0.002
     spec.option.noslip_iterations = 5
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
@@ -195,7 +199,13 @@ def _add_rack(world: mujoco.MjsBody) -> None:
     rack.add_geom(type=box, size=[0.03, 0.03, 0.005], pos=[0, 0, 0.005], rgba=colour)
     for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         size = [wall if x else inner + 2 * wall, wall if y else inner + 2 * wall, half]
-        rack.add_geom(type=box, size=size, pos=[x * (inner + wall), y * (inner + wall), half], rgba=colour, friction=[0.3, 0.005, 0.0001])
+        rack.add_geom(
+            type=box,
+            size=size,
+            pos=[x * (inner + wall), y * (inner + wall), half],
+            rgba=colour,
+            friction=[0.3, 0.005, 0.0001],
+        )
 
 
 def _add_tube(world: mujoco.MjsBody) -> None:
