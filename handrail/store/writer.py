@@ -2,8 +2,8 @@
 
 Order of a commit, every file by temporary, fsync and rename: data, videos, final observation, streams, `tasks.parquet`
 if the text is new, and last the episode's own `meta/episodes` file. That last rename is the commit: before it the
-episode does not exist, after it nothing can undo it. `info.json`, `stats.json` and the journal follow, and are rebuilt
-if a crash came between.
+episode does not exist, after it nothing can undo it. The journal follows, and at most once a second `info.json` and
+`stats.json`; they are rebuilt if a crash came between.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from handrail.core.clock import SECOND_NS, RealClock
+from handrail.core.contracts import Clock
 from handrail.core.errors import CorruptError, InvalidValueError, WriteError, unknown_name
 from handrail.core.values import Array, Step
 
@@ -31,6 +33,9 @@ from .rows import LEAN, episode_table, video_columns
 from .schema import IMAGE_MODES, Schema, features_of
 from .video import choose_encoder, video_info
 
+DERIVED_PERIOD_NS = SECOND_NS
+"""Renaming over a file makes the file system flush it; a simulation that ends ten episodes a second shall not wait."""
+
 
 class DatasetWriter:
     """Records episodes into the LeRobot v3 dataset at `root`, which it begins or continues.
@@ -40,6 +45,7 @@ class DatasetWriter:
         fps: policy rate [Hz].
         robot_type: free text for `info.json`.
         images: how cameras are stored: "video", "image" or "none".
+        clock: tells when the derived files were last written; the machine's own by default.
 
     Raises:
         WriteError: full disk, read-only folder, or another writer at work; what is committed stays readable.
@@ -47,7 +53,15 @@ class DatasetWriter:
         CorruptError: an episode there is damaged; `repair` first.
     """
 
-    def __init__(self, root: str | Path, fps: int, *, robot_type: str = "panda", images: str = "video") -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        fps: int,
+        *,
+        robot_type: str = "panda",
+        images: str = "video",
+        clock: Clock | None = None,
+    ) -> None:
         if images not in IMAGE_MODES:
             raise unknown_name("image mode", images, IMAGE_MODES)
         if fps <= 0 or int(fps) != fps:
@@ -60,7 +74,7 @@ class DatasetWriter:
         self._camera_stats: stats.Stats = {}
         self._streams: dict[str, list[tuple[float, Array]]] = {}
         self._next_episode = self._next_step = self._next_file = 0
-        self._stale = False
+        self._stale, self._clock, self._derived_ns = False, clock or RealClock(), 0
         self._background = ThreadPoolExecutor(1, "handrail-store")
         self._lock = WriterLock(self.root)
         try:
@@ -167,8 +181,7 @@ class DatasetWriter:
         """Forget an episode in progress, bring the derived files up to date, and let others write."""
         try:
             self.discard()
-            if self._stale and self._ledger is not None:
-                self._ledger.write()
+            self._refresh()
         finally:
             self._background.shutdown()
             self._lock.release()
@@ -256,12 +269,20 @@ class DatasetWriter:
         self._next_file += 1
         self._buffer = self._cameras = None
         self._camera_stats, self._streams = {}, {}
+        self._stale = True
         try:
             append_journal(self.root, path, [EpisodeRow(row | {"task_index": task_index})])
-            self._ledger.write()
-            self._stale = False
-        except OSError:  # the episode is safe; `close` or the next opening writes these again
-            self._stale = True
+            self._refresh(DERIVED_PERIOD_NS)
+        except OSError:  # the episode is safe; the next commit, `close` or the next opening writes these again
+            return
+
+    def _refresh(self, period_ns: int = 0) -> None:
+        """Rewrite the derived files if they lag, and not more often than once in `period_ns`."""
+        now_ns = self._clock.now_ns()
+        if self._ledger is None or not self._stale or now_ns - self._derived_ns < period_ns:
+            return
+        self._ledger.write()
+        self._stale, self._derived_ns = False, now_ns
 
 
 def _last_file(row: EpisodeRow, schema: Schema) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from handrail.core.clock import SECOND_NS, SimulatedClock
 from handrail.core.errors import WriteError
 from handrail.store import Dataset, DatasetWriter, EpisodeMeta, atomic, check, repair
 
@@ -58,6 +60,7 @@ import resource
 import sys
 sys.path.insert(0, {folder!r})
 from kill_rounds import step
+from handrail.core.clock import SECOND_NS, SimulatedClock
 from handrail.core.errors import WriteError
 from handrail.store import DatasetWriter, EpisodeMeta
 writer = DatasetWriter({root!r}, 10, images={images!r})
@@ -106,3 +109,23 @@ def test_a_read_only_set_is_readable(record, monkeypatch) -> None:
     assert len(Dataset(root).episode(1)) == 9
     with pytest.raises(WriteError, match="read-only file system; committed episodes stay readable"):
         DatasetWriter(root, 10)
+
+
+def test_derived_files_are_written_at_most_once_a_second(tmp_path, make_steps) -> None:
+    """A renamed-over file is flushed by the file system; fast simulations do not wait for that at every episode."""
+    clock = SimulatedClock(10 * SECOND_NS)
+    root = tmp_path / "set"
+
+    def on_disk() -> int:
+        return json.loads((root / "meta/info.json").read_text())["total_episodes"]
+
+    with DatasetWriter(root, 10, clock=clock) as writer:
+        seen = []
+        for _ in range(4):
+            for step in make_steps(2):
+                writer.add(step)
+            writer.commit(META)
+            seen.append(on_disk())
+            clock.sleep_until_ns(clock.now_ns() + SECOND_NS // 2)
+        assert seen == [1, 1, 3, 3] and Dataset(root).num_episodes == 4
+    assert on_disk() == 4 and check(root) == []
