@@ -1,8 +1,9 @@
 """HIL-SERL: the human-in-the-loop RL baseline (Luo et al. 2024), and the methods that its table compares.
 
-Twenty demonstrations by an expert-tier person fill the demonstration buffer. Then the policy drives, an ordinary person takes over when
-it gets stuck, operator steps enter both buffers, and RLPD learns from halves of each. `rlpd` is the same without the person;
-`bc` clones the same demonstrations; `hg-dagger` (Kelly et al. 2019) clones demonstrations and operator steps while the policy drives.
+Twenty demonstrations by an expert-tier person fill the demonstration buffer. Then the policy drives, an ordinary
+person takes over when it gets stuck, operator steps enter both buffers, and RLPD learns from halves of each. `rlpd` is
+the same without the person; `bc` clones the same demonstrations; `hg-dagger` (Kelly et al. 2019) clones demonstrations
+and operator steps while the policy drives.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from handrail.systems.progress import Progress
 from handrail.tasks import TASKS as ALL_TASKS
 from handrail.tasks import make
 from handrail.tasks.hil.experts import expert_for
+from handrail.tasks.hil.panda import PandaTask
 
 TASKS = ("PickCube", "TubeInsertion")
 DEMONSTRATOR_DRAW = FIRST_TRAINING_DRAW + 1_000  # + run seed: who shows the task
@@ -65,8 +67,9 @@ METHODS = tuple(METHODS_BY_NAME)
 
 
 LEARNER = RLPDConfig(activation="relu", learning_rate=6e-4, actor_every=1, bc_weight=1.0)
-"""What the tuning trials chose over the public defaults (results/tuning.json): the gripper is a dimension of the actor instead of a discrete
-critic, and the actor is drawn toward the operator's actions (`bc_weight`, ours). The same for `rlpd` and `hil-serl`."""
+"""What the tuning trials chose over the public defaults (results/tuning.json): the gripper is a dimension of the actor
+instead of a discrete critic, and the actor is drawn toward the operator's actions (`bc_weight`, ours). The same for
+`rlpd` and `hil-serl`."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +123,14 @@ class Training:
 
     def __init__(self, task: str, method: str, seed: int, config: HilSerlConfig) -> None:
         self.task, self.method, self.seed, self.config = task, METHODS_BY_NAME[method], seed, config
-        self.env = Film(make(task))
-        expert = expert_for(self.env.unwrapped)
+        self.scene: PandaTask = make(task)
+        self.env = Film(self.scene)
+        expert = expert_for(self.scene)
         self.person = Person(
-            self.env.unwrapped, expert, tier=config.tier, patience_scale=config.patience_scale, reaction_scale=config.reaction_scale
+            self.scene, expert, tier=config.tier,
+            patience_scale=config.patience_scale, reaction_scale=config.reaction_scale,
         )  # fmt: skip
-        self.demonstrator = Person(self.env.unwrapped, expert, tier="expert", drives=True)
+        self.demonstrator = Person(self.scene, expert, tier="expert", drives=True)
         self.watched = Supervised(self.env, operator=self.person if self.method.operator else None)
         self.alone = Supervised(self.env)
         self.online, self.demonstrations = (ReplayRing(config.online_steps + 10_000) for _ in range(2))
@@ -141,7 +146,7 @@ class Training:
         return len(self.operator_held)
 
     def prepare(self) -> None:
-        """Demonstrations into their buffer, normalisation from them, and a cloned policy where the method starts from one."""
+        """Demonstrations into their buffer, normalisation from them, and a cloned policy where a method starts so."""
         supervised = Supervised(self.env, operator=self.demonstrator)
         for steps in demonstrate(supervised, self.config.demonstrations, self.seed, DEMONSTRATOR_DRAW + self.seed):
             self.demonstration_seconds += len(steps) / supervised.rate_hz
@@ -238,7 +243,7 @@ def run(
     resume: bool = True,
     config: HilSerlConfig | None = None,
 ) -> dict[str, Any]:
-    """Train and evaluate one run, and return its result. Resumes from the last checkpoint in `folder` unless told not to.
+    """Train and evaluate one run, and return its result. Resumes from the last checkpoint in `folder` if it may.
 
     Args:
         config: replaces the budget's.
@@ -294,7 +299,7 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
     config = training.config
     if not training.method.online:
         return
-    with DatasetWriter(out.episodes, training.env.unwrapped.fps, images="video") as writer:  # type: ignore[attr-defined]
+    with DatasetWriter(out.episodes, training.scene.fps, images="video") as writer:
         while training.steps < config.online_steps:
             before = training.steps
             training.env.rolling = training.episodes % config.record_every == 0
@@ -302,7 +307,7 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
             if training.env.rolling:
                 _record(writer, steps, _meta(training, steps, training_env_seed(training.seed, training.episodes - 1)))
             training.env.rolling = False
-            kind = training.env.unwrapped.failure_kind()  # type: ignore[attr-defined]
+            kind = training.scene.failure_kind()
             summary = episode_summary(steps, training.watched.rate_hz, kind)
             out.log("episode", episode=training.episodes, online_steps=training.steps, **summary)
             out.log("update", online_steps=training.steps, **losses)
@@ -322,7 +327,7 @@ def _finish(training: Training, out: RunFolder, budget: str, method: str, progre
         online_steps=training.steps,
         decide_ms=[round(ms, 4) for ms in list(training.watched.decide_ms)[-2000:]],
     )
-    with DatasetWriter(out.episodes, training.env.unwrapped.fps, images="video") as writer:  # type: ignore[attr-defined]
+    with DatasetWriter(out.episodes, training.scene.fps, images="video") as writer:
         evaluation = _final_evaluation(training, writer, progress)
     _log_evaluation(out, training, evaluation)
     return out.write_result(
@@ -383,8 +388,8 @@ def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
 
 def _log_evaluation(out: RunFolder, training: Training, evaluation: Evaluation) -> None:
     out.log(
-        "evaluation", online_steps=training.steps, success_rate=evaluation.success_rate, episodes=len(evaluation.success),
-        return_mean=evaluation.return_mean, failure_modes=evaluation.failures,
+        "evaluation", online_steps=training.steps, success_rate=evaluation.success_rate,
+        episodes=len(evaluation.success), return_mean=evaluation.return_mean, failure_modes=evaluation.failures,
     )  # fmt: skip
 
 
@@ -395,11 +400,11 @@ def _record(writer: DatasetWriter, steps: list[Step], meta: EpisodeMeta) -> None
 
 
 def _meta(training: Training, steps: list[Step], env_seed: int) -> EpisodeMeta:
-    task = training.env.unwrapped
     return EpisodeMeta(
-        task=training.task, instruction=task.instruction, env_seed=env_seed, run_seed=training.seed,  # type: ignore[attr-defined]
+        task=training.task, instruction=training.scene.instruction, env_seed=env_seed, run_seed=training.seed,
         operator_draw=OPERATOR_DRAW + training.seed, operator_tier=training.config.tier, success=steps[-1].success,
-        failure_kind=task.failure_kind(), policy_version=str(training.steps), config_hash=config_hash(asdict(training.config)),  # type: ignore[attr-defined]
+        failure_kind=training.scene.failure_kind(), policy_version=str(training.steps),
+        config_hash=config_hash(asdict(training.config)),
     )  # fmt: skip
 
 

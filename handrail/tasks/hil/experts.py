@@ -1,4 +1,7 @@
-"""Scripted experts: where the tool should go next, as a stateless function of the true state, so that they can take over anywhere."""
+"""Scripted experts: where the tool should go next.
+
+Each is a stateless function of the true state, so that it can take over anywhere.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ CONTROL_PERIOD_NS = SECOND_NS // 100
 GRIPPER_CLOSED = 255.0
 CAMERAS = {"front": "front", "wrist": "handcam_rgb"}
 IMAGE_SIZE = 128
+POSE_NOISE = PoseNoise()
 
 
 @dataclass
@@ -35,12 +36,13 @@ class Progress:
     bias_rad: float = 0.0
 
 
-class PandaTask(gym.Env[dict[str, Array], Array]):
+class PandaTask(gym.Env[dict[str, Any], Array]):
     """10 Hz actions, 500 Hz physics, 100-step episodes, sparse reward.
 
     Observation: "state" (18,): joint positions 7, joint velocities 7, gripper opening commanded
     (1 open, 0 closed; gym-hil: 0 to 255), tool position 3, as in gym-hil;
-    "environment_state": the object's pose, seen through `PoseNoise`; with `cameras`, "images.<camera>" (128, 128, 3) uint8.
+    "environment_state": the object's pose, seen through `PoseNoise`; with `cameras`, "images.<camera>"
+    (128, 128, 3) uint8.
     Action (A,) in [-1, 1]: tool displacement (and yaw), then the gripper: <= -0.5 close, >= 0.5 open, else stay.
 
     Args:
@@ -63,7 +65,7 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
         model: mujoco.MjModel,
         data: mujoco.MjData,
         cameras: Sequence[str] = (),
-        noise: PoseNoise = PoseNoise(),
+        noise: PoseNoise = POSE_NOISE,
         horizon: int = 100,
     ) -> None:
         for camera in cameras:
@@ -142,9 +144,7 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
         self._aim(command[:-1] * self.action_scale)
         self._grip(command[-1])
         advance(self.model, self.data, self.data.time + 1.0 / self.fps, (self._control,))
-        mujoco.mj_forward(
-            self.model, self.data
-        )  # what is read, and what a snapshot holds, belongs to this very instant
+        mujoco.mj_forward(self.model, self.data)  # what is read, and what a snapshot holds, is of this very instant
         progress = self._progress
         progress.steps += 1
         progress.held = progress.held + 1 if self._goal_met() else 0
@@ -224,7 +224,7 @@ class PandaTask(gym.Env[dict[str, Array], Array]):
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _aim(self, shift: Array) -> None:
-        """Move the impedance target by `shift` (A-1,) from where the tool is, so that a blocked tool winds nothing up."""
+        """Move the impedance target by `shift` (A-1,) from where the tool is: a blocked tool winds nothing up."""
         self.arm.position = np.clip(self.tool_position + shift[:3], *self.workspace)
         self._point_down(self.tool_yaw + (shift[3] if len(shift) > 3 else 0.0))
 

@@ -1,4 +1,4 @@
-"""PickCube: gym-hil's own environment behind an adapter that seeds the block, sustains success and keeps its five-tuple."""
+"""PickCube: gym-hil's own environment behind an adapter that seeds the block and wants success sustained."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ GRASP_RANGE_M = 0.05
 class PickCube(PandaTask):
     """Lift a 4 cm cube more than 0.1 m and hold it for five steps.
 
-    Model, home pose, workspace and block range are those of `gym_hil/PandaPickCubeBase-v0` with `random_block_position=True`, whose
-    `reset` draws the block from NumPy's global generator; here `reset(seed)` draws it. As there, the impedance target
-    integrates the actions. Stock recomputes its controller at 500 Hz, this one at 100 Hz; a test compares the two motions.
+    Model, home pose, workspace and block range are those of `gym_hil/PandaPickCubeBase-v0` with
+    `random_block_position=True`, whose `reset` draws the block from NumPy's global generator; here `reset(seed)` draws
+    it. As there, the impedance target integrates the actions. Stock recomputes its controller at 500 Hz, this one at
+    100 Hz; a test compares the two motions.
     """
 
     name = "PickCube"

@@ -32,9 +32,9 @@ LYING_RAD = np.deg2rad(53.0)
 class TubeInsertion(PandaTask):
     """Grasp the tube by its cap, lift it out of the rack, and push it >= 20 mm into a hole with 1 mm radial clearance.
 
-    The scene is ours. The rack's place (+-3 cm) and turn (+-25 degrees) are drawn at reset; the hole is fixed; the tube sits loosely in
-    the rack, and slips in the grip. It gets *stuck* on the rim, *jams* when it enters tilted, and *drops* when let go: a tube lying
-    anywhere ends the episode with cost 1, for a person would have to pick it up.
+    The scene is ours. The rack's place (+-3 cm) and turn (+-25 degrees) are drawn at reset; the hole is fixed; the tube
+    sits loosely in the rack, and slips in the grip. It gets *stuck* on the rim, *jams* when it enters tilted, and
+    *drops* when let go: a tube lying anywhere ends the episode with cost 1, for a person would have to pick it up.
     """
 
     name = "TubeInsertion"
