@@ -11,11 +11,12 @@ from rich.progress import track
 
 from handrail.cli.operators import operator_from
 from handrail.cli.parse import parse
-from handrail.core.values import Step
+from handrail.core.errors import InvalidValueError
 from handrail.run import Supervised
 from handrail.run.demonstrate import demonstrate
 from handrail.run.film import Film
-from handrail.store import DatasetWriter, EpisodeMeta
+from handrail.run.record import record
+from handrail.store import DatasetWriter
 from handrail.tasks import make
 
 SUMMARY: str = "record demonstrations into a LeRobot v3 dataset"
@@ -23,7 +24,7 @@ SUMMARY: str = "record demonstrations into a LeRobot v3 dataset"
 
 @dataclass(frozen=True)
 class Collect:
-    """Record successful episodes driven by an operator; failed ones are thrown away and counted."""
+    """Record successful episodes driven by an operator; failed ones are thrown away."""
 
     task: tyro.conf.Positional[str]
     """environment by name"""
@@ -41,6 +42,8 @@ class Collect:
 
 def main(argv: list[str]) -> int:
     options = parse(Collect, argv, "handrail collect")
+    if options.episodes < 1:
+        raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to record")
     task = make(options.task)
     film = Film(task)
     film.rolling = options.film
@@ -48,22 +51,10 @@ def main(argv: list[str]) -> int:
     with chosen as operator, DatasetWriter(options.out, task.fps, images="video" if options.film else "none") as writer:
         env = Supervised(film, operator=operator.operator, clock=operator.clock)
         episodes = demonstrate(env, options.episodes, options.seed, operator.draw)
-        for steps in track(episodes, description=f"recording {options.task}", total=options.episodes):
-            _record(writer, steps, _meta(task, options.seed, operator.draw, operator.tier))
+        for seed, steps in track(episodes, description=f"recording {options.task}", total=options.episodes):
+            record(writer, steps, task, env_seed=seed, run_seed=options.seed, **operator.described)
     Console().print(
         f"{options.episodes} episodes in {options.out}    look at them: handrail data view {options.out}",
         highlight=False,
     )
     return 0
-
-
-def _record(writer: DatasetWriter, steps: list[Step], meta: EpisodeMeta) -> None:
-    for step in steps:
-        writer.add(step)
-    writer.commit(meta)
-
-
-def _meta(task: object, seed: int, draw: int, tier: str) -> EpisodeMeta:
-    return EpisodeMeta(
-        task=task.name, instruction=task.instruction, run_seed=seed, operator_draw=draw, operator_tier=tier, success=True  # type: ignore[attr-defined]
-    )  # fmt: skip

@@ -40,19 +40,20 @@ def main(argv: list[str]) -> int:
     options = parse(Demo, argv, "handrail demo")
     if options.budget not in DEMO_BUDGETS:
         raise unknown_name("budget", options.budget, DEMO_BUDGETS)
-    console = Console()
+    config, console = DEMO_BUDGETS[options.budget], Console()
     console.print(
-        f"A Panda learns {options.task} from a sparse reward and 20 demonstrations, while a simulated person takes over "
-        "whenever it gets stuck.\nNothing is pre-trained."
+        f"A Panda learns {options.task} from a sparse reward and {config.demonstrations} demonstrations, while a "
+        "simulated person takes over whenever it gets stuck.\nNothing is pre-trained."
     )
     result = hil_serl.run(
         task=options.task, method="hil-serl", seed=options.seed, budget="quick", folder=options.out, resume=False,
-        config=DEMO_BUDGETS[options.budget],
+        config=config,
     )  # fmt: skip
     report = write_report([options.out], options.out / "report.html")
     console.print(
         f"autonomous success {result['success_rate_autonomous']:.0%}; operator at the controls "
-        f"{result['intervention_rate_first']:.0%} of the first steps, {result['intervention_rate_last']:.0%} of the last"
+        f"{result['intervention_rate_first']:.0%} of the first steps, "
+        f"{result['intervention_rate_last']:.0%} of the last"
     )
     console.print(f"report: {report.resolve()}", highlight=False, soft_wrap=True)
     return 0

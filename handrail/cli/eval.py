@@ -40,7 +40,8 @@ def main(argv: list[str]) -> int:
     evaluation = load(config["system"]).evaluate_run(options.run, EVALUATION_ENV_SEEDS[: options.episodes])
     numbers = {
         "task": config["task"], "method": config["method"], "seed": config["seed"], "episodes": options.episodes,
-        "success_rate_autonomous": evaluation.success_rate, "return_mean": evaluation.return_mean, "failure_modes": evaluation.failures,
+        "success_rate_autonomous": evaluation.success_rate, "return_mean": evaluation.return_mean,
+        "failure_modes": evaluation.failures,
     }  # fmt: skip
     if options.json:
         print(json.dumps(numbers))

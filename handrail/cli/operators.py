@@ -29,6 +29,11 @@ class Chosen:
     draw: int = 0
     tier: str = ""
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What goes on record about them."""
+        return {"operator_draw": self.draw, "operator_tier": self.tier}
+
 
 @contextmanager
 def operator_from(text: str, task: Any, drives: bool) -> Iterator[Chosen]:

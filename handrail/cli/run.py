@@ -1,4 +1,4 @@
-"""`handrail run`: a trained policy drives, and an operator, real or simulated, can take over. Everything goes on record."""
+"""`handrail run`: a trained policy drives, an operator, real or simulated, can take over, and it goes on record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from handrail.run import Supervised
 from handrail.run.film import Film
 from handrail.run.folder import RunFolder
 from handrail.run.loop import run_episode
-from handrail.store import DatasetWriter, EpisodeMeta
+from handrail.run.record import record
+from handrail.store import DatasetWriter
 from handrail.systems import load
 from handrail.tasks import make
 
@@ -66,29 +67,16 @@ def main(argv: list[str]) -> int:
             if env.last_event is Event.RERECORD:
                 console.print(f"episode {index + 1}: thrown away by the operator")
                 continue
-            for step in steps:
-                writer.add(step)
-            writer.commit(
-                EpisodeMeta(
-                    task=task.name,
-                    instruction=task.instruction,
-                    env_seed=seed,
-                    run_seed=options.seed,
-                    operator_draw=chosen.draw,
-                    operator_tier=chosen.tier,
-                    success=steps[-1].success,
-                    failure_kind=task.failure_kind(),
-                    policy_version=str(options.run),
-                )  # fmt: skip
-            )
+            known = {"env_seed": seed, "run_seed": options.seed, "policy_version": str(options.run)}
+            record(writer, steps, task, **known, **chosen.described)
             success.append(steps[-1].success)
             held += [step.intervention for step in steps]
-            console.print(
-                f"episode {index + 1}: {'success' if success[-1] else task.failure_kind() or 'ended'}, {len(steps)} steps"
-            )
+            ended = "success" if success[-1] else task.failure_kind() or "ended"
+            console.print(f"episode {index + 1}: {ended}, {len(steps)} steps")
     if success:
         console.print(
-            f"assisted success {np.mean(success):.0%} over {len(success)} episodes, operator at the controls {np.mean(held):.0%} of "
-            f"the steps    look: handrail data view {options.out}", highlight=False,
-        )  # fmt: skip
+            f"assisted success {np.mean(success):.0%} over {len(success)} episodes, operator at the controls "
+            f"{np.mean(held):.0%} of the steps    look: handrail data view {options.out}",
+            highlight=False,
+        )
     return 0

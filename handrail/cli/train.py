@@ -54,7 +54,8 @@ def main(argv: list[str]) -> int:
     console = Console()
     console.print(
         f"{method} on {options.task}: autonomous success {result['success_rate_autonomous']:.0%} over "
-        f"{len(result['episodes_success'])} episodes, operator {result['intervention_rate']:.1%} of {result['online_steps']} steps"
+        f"{len(result['episodes_success'])} episodes, operator {result['intervention_rate']:.1%} of "
+        f"{result['online_steps']} steps"
     )
     console.print(f"run folder: {folder}    see it: handrail report {folder}", highlight=False)
     return 0

@@ -13,7 +13,7 @@ from handrail.run.loop import run_episode
 from handrail.run.supervised import Supervised
 
 FIRST_DEMONSTRATION = 1_000_000
-"""Episode index from which a run draws the resets of its demonstrations, so that they never meet its training resets."""
+"""Episode index from which a run draws the resets of its demonstrations, apart from its training resets."""
 MOST_TRIES = 20
 
 
@@ -30,8 +30,8 @@ class Still:
         return self._proposal
 
 
-def demonstrate(env: Supervised, count: int, run_seed: int, operator_draw: int) -> Iterator[list[Step]]:
-    """Yield `count` successful episodes driven by `env.operator`.
+def demonstrate(env: Supervised, count: int, run_seed: int, operator_draw: int) -> Iterator[tuple[int, list[Step]]]:
+    """Yield `count` successful episodes driven by `env.operator`, each with its env seed.
 
     Raises:
         HandrailError: the operator fails so often that `MOST_TRIES` episodes a demonstration were not enough.
@@ -42,7 +42,7 @@ def demonstrate(env: Supervised, count: int, run_seed: int, operator_draw: int) 
         seed = training_env_seed(run_seed, FIRST_DEMONSTRATION + attempt)
         steps = run_episode(env, still, seed=seed, operator_draw=operator_draw)
         if steps[-1].success:
-            yield steps
+            yield seed, steps
             shown += 1
         if shown == count:
             return

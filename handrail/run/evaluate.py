@@ -43,7 +43,7 @@ def evaluate(
     watch: Callable[[int, Step], None] | None = None,
     after: Callable[[int, list[Step]], None] | None = None,
 ) -> Evaluation:
-    """Run one episode for each of `seeds`; `watch(index, step)` sees every step, `after(index, steps)` every episode."""
+    """Run one episode for each of `seeds`; `watch(index, step)` sees each step, `after(index, steps)` each episode."""
     success, returns, lengths, failures = [], [], [], Counter[str]()
     for index, seed in enumerate(seeds):
         steps = []

@@ -1,4 +1,4 @@
-"""A run folder: resolved config, metrics line by line, checkpoints, result. What `handrail report` and `handrail bench` read."""
+"""A run folder: resolved config, metrics line by line, checkpoints, result. `handrail report` and `bench` read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The replay buffers that Stable-Baselines3 needs in order to store what was executed instead of what its policy proposed."""
+"""Replay buffers with which Stable-Baselines3 stores what was executed instead of what its policy proposed."""
 
 from __future__ import annotations
 

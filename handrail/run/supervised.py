@@ -34,7 +34,8 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
     """Steps `env` with the command that supervisor and operator agree on, and says in `info` what was executed.
 
     `info` carries `executed_action` (A,), `authority` (int), `risk`, `value`, `assist_level`, `is_intervention` always;
-    `intervene_action` (HIL-SERL's name) and `teleop_action` (LeRobot's and gym-hil's) on steps that a foreign loop should take for a person's.
+    `intervene_action` (HIL-SERL's name) and `teleop_action` (LeRobot's and gym-hil's) on steps that a foreign loop
+    should take for a person's.
 
     Args:
         env: a Gymnasium environment with a `Box` action space; its observation is a mapping or one array.
@@ -44,7 +45,8 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         clock: simulated time when not given; a `RealClock` paces the loop at `fps`.
         fps: steps a second; the environment's when not given.
         assistant_as: whether a foreign loop is told of an assistant's step as the policy's own or as an intervention.
-        stale_after_s: with a real clock, a longer gap between two steps holds the robot and truncates the episode; 0 for never.
+        stale_after_s: with a real clock, a longer gap between two steps holds the robot and truncates the episode;
+            0 for never.
     """
 
     def __init__(

@@ -30,8 +30,9 @@ from handrail.run.evaluate import Evaluation, evaluate
 from handrail.run.film import Film, without_film
 from handrail.run.folder import RunFolder
 from handrail.run.loop import episode
+from handrail.run.record import record
 from handrail.run.supervised import Supervised
-from handrail.store import DatasetWriter, EpisodeMeta, ReplayRing, checkpoint
+from handrail.store import DatasetWriter, ReplayRing, checkpoint
 from handrail.store.metrics import episode_summary
 from handrail.store.ring import Batch
 from handrail.store.samplers import sample_mixed
@@ -148,7 +149,7 @@ class Training:
     def prepare(self) -> None:
         """Demonstrations into their buffer, normalisation from them, and a cloned policy where a method starts so."""
         supervised = Supervised(self.env, operator=self.demonstrator)
-        for steps in demonstrate(supervised, self.config.demonstrations, self.seed, DEMONSTRATOR_DRAW + self.seed):
+        for _, steps in demonstrate(supervised, self.config.demonstrations, self.seed, DEMONSTRATOR_DRAW + self.seed):
             self.demonstration_seconds += len(steps) / supervised.rate_hz
             for step in steps:
                 self.demonstrations.add(step)
@@ -191,6 +192,14 @@ class Training:
 
     def evaluate(self, seeds: range, **watch: Any) -> Evaluation:
         return evaluate(self.alone, self.learner, seeds, **watch)
+
+    def described(self, env_seed: int) -> dict[str, Any]:
+        """What goes on record with an episode besides what its task says."""
+        return {
+            "env_seed": env_seed, "run_seed": self.seed, "operator_draw": OPERATOR_DRAW + self.seed,
+            "operator_tier": self.config.tier, "policy_version": str(self.steps),
+            "config_hash": config_hash(asdict(self.config)),
+        }  # fmt: skip
 
     def save(self, folder: Path) -> None:
         tensors, learner = self.learner.state()
@@ -303,9 +312,10 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
         while training.steps < config.online_steps:
             before = training.steps
             training.env.rolling = training.episodes % config.record_every == 0
+            seed = training_env_seed(training.seed, training.episodes)
             steps, losses = training.run_episode()
             if training.env.rolling:
-                _record(writer, steps, _meta(training, steps, training_env_seed(training.seed, training.episodes - 1)))
+                record(writer, steps, training.scene, **training.described(seed))
             training.env.rolling = False
             kind = training.scene.failure_kind()
             summary = episode_summary(steps, training.watched.rate_hz, kind)
@@ -349,7 +359,7 @@ def _final_evaluation(training: Training, writer: DatasetWriter, progress: Progr
     def after(index: int, steps: list[Step]) -> None:
         progress.note(f"evaluating {index + 1}/{len(seeds)}")
         if training.env.rolling:
-            _record(writer, steps, _meta(training, steps, seeds[index]))
+            record(writer, steps, training.scene, **training.described(seeds[index]))
         training.env.rolling = index + 1 >= first_filmed
 
     training.env.rolling = first_filmed <= 0
@@ -390,21 +400,6 @@ def _log_evaluation(out: RunFolder, training: Training, evaluation: Evaluation) 
     out.log(
         "evaluation", online_steps=training.steps, success_rate=evaluation.success_rate,
         episodes=len(evaluation.success), return_mean=evaluation.return_mean, failure_modes=evaluation.failures,
-    )  # fmt: skip
-
-
-def _record(writer: DatasetWriter, steps: list[Step], meta: EpisodeMeta) -> None:
-    for step in steps:
-        writer.add(step)
-    writer.commit(meta)
-
-
-def _meta(training: Training, steps: list[Step], env_seed: int) -> EpisodeMeta:
-    return EpisodeMeta(
-        task=training.task, instruction=training.scene.instruction, env_seed=env_seed, run_seed=training.seed,
-        operator_draw=OPERATOR_DRAW + training.seed, operator_tier=training.config.tier, success=steps[-1].success,
-        failure_kind=training.scene.failure_kind(), policy_version=str(training.steps),
-        config_hash=config_hash(asdict(training.config)),
     )  # fmt: skip
 
 

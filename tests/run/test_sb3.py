@@ -47,8 +47,8 @@ def test_dict_observations() -> None:
 
     env = Supervised(AsDict(gym.make("Pendulum-v1")), operator=EveryThird())
     model = SAC(
-        "MultiInputPolicy", env, replay_buffer_class=ExecutedActionDictReplayBuffer, learning_starts=50, buffer_size=1000,
-        seed=0, policy_kwargs={"net_arch": [16, 16]}, device="cpu",
+        "MultiInputPolicy", env, replay_buffer_class=ExecutedActionDictReplayBuffer, learning_starts=50,
+        buffer_size=1000, seed=0, policy_kwargs={"net_arch": [16, 16]}, device="cpu",
     )  # fmt: skip
     model.learn(120)
     assert np.allclose(model.replay_buffer.actions[:120:3, 0, 0], 1.25 / 2.0)

@@ -11,7 +11,17 @@ import pytest
 from handrail.core.clock import SimulatedClock
 from handrail.core.errors import InvalidValueError, NonFiniteError, UnknownNameError
 from handrail.core.limits import Limits
-from handrail.core.values import Array, Assessment, Authority, Event, Intent, Observation, Proposal, StepView, TakeoverCause
+from handrail.core.values import (
+    Array,
+    Assessment,
+    Authority,
+    Event,
+    Intent,
+    Observation,
+    Proposal,
+    StepView,
+    TakeoverCause,
+)
 from handrail.run import Supervised, Supervisor, episode, run_episode
 
 ZERO, HALF, ONE = (np.full(1, value, np.float32) for value in (0.0, 0.5, 1.0))

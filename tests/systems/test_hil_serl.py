@@ -35,9 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_resumed_run_is_bit_identical(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resumed_run_is_bit_identical(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = hil_serl.Training.save
 
     def save_then_stop(self: hil_serl.Training, folder: Path) -> None:

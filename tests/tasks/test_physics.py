@@ -22,7 +22,9 @@ def test_rates_need_not_divide_and_nothing_drifts() -> None:
     model = mujoco.MjModel.from_xml_string(BALL)
     data = mujoco.MjData(model)
     counts = {30: 0, 90: 0}
-    ticks = [Tick(1_000_000_000 // rate, lambda rate=rate: counts.__setitem__(rate, counts[rate] + 1)) for rate in counts]
+    ticks = [
+        Tick(1_000_000_000 // rate, lambda rate=rate: counts.__setitem__(rate, counts[rate] + 1)) for rate in counts
+    ]
     for step in range(1, 101):
         advance(model, data, step * 0.1, ticks)
     assert counts == {30: 301, 90: 901} or counts == {30: 300, 90: 900}
