@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from handrail.core.errors import HandrailError, WriteError
@@ -34,6 +35,16 @@ def write_atomically(path: Path, payload: bytes | memoryview, durable: bool = Tr
     Raises:
         WriteError: full disk, read-only folder; the temporary is removed.
     """
+    prepare(path, payload, durable)
+    settle([path], durable)
+
+
+def prepare(path: Path, payload: bytes | memoryview, durable: bool = True) -> None:
+    """Write the temporary of `path`; `settle` puts it in its place.
+
+    Raises:
+        WriteError: full disk, read-only folder; the temporary is removed.
+    """
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,24 +53,38 @@ def write_atomically(path: Path, payload: bytes | memoryview, durable: bool = Tr
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if durable:
-            fsync_folder(path.parent)
     except OSError as error:
         discard(temporary)
         raise write_error(path, error) from error
 
 
-def publish(path: Path) -> None:
-    """Make the finished temporary of `path` durable and rename it to `path`."""
-    temporary = temporary_name(path)
-    try:
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        raise write_error(path, error) from error
+def settle(paths: Iterable[Path], durable: bool = True) -> None:
+    """Rename the temporaries of `paths` to them, then make the new names durable.
+
+    Raises:
+        WriteError: the file system refused; temporaries that are still there are removed.
+    """
+    paths = list(paths)
+    for path in paths:
+        try:
+            os.replace(temporary_name(path), path)
+        except OSError as error:
+            discard_temporaries(paths)
+            raise write_error(path, error) from error
+    for folder in {path.parent for path in paths} if durable else ():
+        guarded(folder, partial(fsync_folder, folder))
+
+
+def discard_temporaries(paths: Iterable[Path]) -> None:
+    """Remove what `prepare` wrote for `paths`, where it is still there."""
+    for path in paths:
+        discard(temporary_name(path))
+
+
+def fsync_file(path: Path) -> None:
+    """Make the contents of a file durable that somebody else wrote, such as a video encoder."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def guarded(path: Path, action: Callable[[], object]) -> None:

@@ -288,11 +288,12 @@ _HELD: weakref.WeakValueDictionary[tuple[int, Path], WriterLock] = weakref.WeakV
 
 
 def refresh(root: Path, schema: Schema, index: Index) -> None:
-    """Rebuild the derived files if they disagree and we may: not while somebody records, nor in a read-only folder."""
+    """Bring the derived files up to date if we may: not while somebody records, nor in a read-only folder."""
     if not os.access(root, os.W_OK):
         return
     try:
         with WriterLock(root):
             rebuild(root, schema, index)
+            write_journal(root, index)
     except WriteError:
         return

@@ -80,10 +80,17 @@ class EpisodeRow:
 
 @dataclass(frozen=True)
 class Index:
-    """All readable episodes in order, and the files that are not readable."""
+    """All readable episodes in order.
+
+    Attributes:
+        rows: of `meta/episodes`, by episode.
+        broken: files that cannot be read.
+        reread: how many files the journal did not vouch for.
+    """
 
     rows: list[EpisodeRow]
     broken: list[Path]
+    reread: int = 0
 
     @property
     def next_episode(self) -> int:
@@ -111,7 +118,7 @@ def load_index(root: Path) -> Index:
         else:
             unknown.append(name)
     found, broken = _read_files(root, unknown)
-    return Index(sorted(rows + found, key=lambda row: row.index), broken)
+    return Index(sorted(rows + found, key=lambda row: row.index), broken, len(unknown))
 
 
 def _listing(root: Path) -> dict[str, tuple[int, int]]:

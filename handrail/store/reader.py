@@ -21,12 +21,13 @@ from . import layout
 from .arrays import final_observation, read_arrays
 from .derived import read_info, refresh, schema_of
 from .episode_meta import EpisodeMeta
-from .index import EpisodeRow, load_index
+from .index import EpisodeRow, Index, load_index
 from .restore import camera_frames
 from .schema import ARROW, OBSERVATION, Features, Schema, column_array
 from .swap import finish_swap
 
 INTERVENTION_ALIAS = "complementary_info.is_intervention"  # what LeRobot's own HIL recordings call it
+MANY_FILES = 50  # reading so many index files one by one takes longer than to write the journal anew
 CACHE_BYTES = 512 * 2**20  # decoded columns kept in memory
 
 
@@ -213,7 +214,7 @@ class Dataset:
             others = f"{len(self.rows)} other episodes can"
             text = f"{self.damaged[0]} cannot be read; {others}: run `handrail data repair {self.root}`"
             warnings.warn(text, stacklevel=2)
-        elif (info["total_episodes"], info["total_frames"]) != (len(self.rows), index.num_steps):
+        elif _stale(info, index):
             refresh(self.root, self.schema, index)
         lengths = [row.length for row in self.rows]
         self._ends = np.cumsum(lengths, dtype=np.int64).tolist()
@@ -338,6 +339,12 @@ class Dataset:
             raise CorruptError(
                 f"{path} does not hold the {row.length} steps of episode {row.index}: run `handrail data check`"
             )
+
+
+def _stale(info: Mapping[str, Any], index: Index) -> bool:
+    """Whether derived files lag: the totals, or the journal of a set that was copied without its modification times."""
+    totals = (info["total_episodes"], info["total_frames"])
+    return totals != (len(index.rows), index.num_steps) or index.reread >= MANY_FILES
 
 
 def _file_starts(rows: Sequence[EpisodeRow]) -> dict[layout.FilePosition, int]:

@@ -8,7 +8,9 @@ episode does not exist, after it nothing can undo it. The journal follows, and a
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from handrail.core.values import Array, Step
 
 from . import layout, stats
 from .arrays import arrays_bytes, final_arrays
-from .atomic import publish, temporary_name, write_atomically
+from .atomic import discard_temporaries, fsync_file, guarded, prepare, settle, temporary_name
 from .buffer import EpisodeBuffer
 from .cameras import CameraRecorder
 from .check import clear_leftovers
@@ -75,7 +77,7 @@ class DatasetWriter:
         self._streams: dict[str, list[tuple[float, Array]]] = {}
         self._next_episode = self._next_step = self._next_file = 0
         self._stale, self._clock, self._derived_ns = False, clock or RealClock(), 0
-        self._background = ThreadPoolExecutor(1, "handrail-store")
+        self._background = ThreadPoolExecutor(3, "handrail-store")
         self._lock = WriterLock(self.root)
         try:
             self._continue()
@@ -165,15 +167,16 @@ class DatasetWriter:
         columns = buffer.columns(episode, self._next_step, ledger.task_index(text))
         episode_stats = stats.episode_stats(columns, ledger.schema.features) | self._camera_stats
         row = self._row(meta, episode, buffer.length)
-        # Arrow takes some milliseconds for these hundreds of columns, without the interpreter's lock.
-        listed = self._background.submit(parquet_bytes, episode_table([(row, episode_stats)], ledger.schema), **LEAN)
-        self._write_data(columns)
-        self._write_sides(episode)
+        schema, path = ledger.schema, layout.episodes_file(self.root, self._position)
+        table = episode_table([(row, episode_stats)], schema)
+        sides = self._sides(episode, columns) | {path: lambda: parquet_bytes(table, **LEAN)}
+        prepared = self._prepare(sides)
+        merged = stats.merge(ledger.stats, episode_stats)
+        prepared()
+        settle([file for file in sides if file != path] + self._finished_videos())
         if text not in ledger.tasks:
             ledger.write_tasks(text)
-        merged = stats.merge(ledger.stats, episode_stats)
-        path = layout.episodes_file(self.root, self._position)
-        write_atomically(path, listed.result())
+        settle([path])
         self._committed(row, path, merged)
         return episode
 
@@ -223,23 +226,42 @@ class DatasetWriter:
             self.discard()  # frames that the encoder could not write are gone
             raise
 
-    def _write_data(self, columns: dict[str, Array]) -> None:
-        assert self._ledger is not None
-        pngs = self._cameras.pngs if self._cameras else {}
-        payload = parquet_bytes(self._ledger.schema.table({**columns, **pngs}))
-        write_atomically(layout.data_file(self.root, self._position), payload)
-
-    def _write_sides(self, episode: int) -> None:
-        """Write everything of an episode beside its rows: videos, final observation, streams."""
-        assert self._buffer is not None
-        for path in (self._cameras.targets if self._cameras else {}).values():
-            if temporary_name(path).exists():  # it is gone when this is the second try
-                publish(path)
-        last = final_arrays(self._buffer.last_next, self._images)
-        write_atomically(layout.final_file(self.root, episode), arrays_bytes(last))
+    def _sides(self, episode: int, columns: dict[str, Array]) -> dict[Path, Callable[[], memoryview]]:
+        """Everything of an episode beside its row and its videos: path -> how its contents are made."""
+        assert self._buffer is not None and self._ledger is not None
+        schema, last = self._ledger.schema, self._buffer.last_next
+        whole = {**columns, **(self._cameras.pngs if self._cameras else {})}
+        files: dict[Path, Callable[[], memoryview]] = {
+            layout.data_file(self.root, self._position): lambda: parquet_bytes(schema.table(whole)),
+            layout.final_file(self.root, episode): lambda: arrays_bytes(final_arrays(last, self._images)),
+        }
         for name, samples in self._streams.items():
             arrays = {"stamp_s": np.array([s for s, _ in samples]), "values": np.stack([value for _, value in samples])}
-            write_atomically(layout.stream_file(self.root, name, episode), arrays_bytes(arrays))
+            files[layout.stream_file(self.root, name, episode)] = partial(arrays_bytes, arrays)
+        return files
+
+    def _prepare(self, files: dict[Path, Callable[[], memoryview]]) -> Callable[[], None]:
+        """Write all temporaries side by side, since Arrow and fsync do without the interpreter's lock; call to wait."""
+        futures = [
+            self._background.submit(lambda p=path, make=make: prepare(p, make())) for path, make in files.items()
+        ]
+
+        def finish() -> None:
+            wait(futures)
+            failed = [error for future in futures if (error := future.exception()) is not None]
+            if failed:
+                discard_temporaries(files)
+                raise failed[0]
+
+        return finish
+
+    def _finished_videos(self) -> list[Path]:
+        """Videos whose temporaries wait to be renamed; on the second try of a commit they may have been already."""
+        targets = self._cameras.targets.values() if self._cameras else ()
+        waiting = [path for path in targets if temporary_name(path).exists()]
+        for path in waiting:
+            guarded(path, partial(fsync_file, temporary_name(path)))
+        return waiting
 
     def _row(self, meta: EpisodeMeta, episode: int, length: int) -> dict[str, Any]:
         assert self._ledger is not None

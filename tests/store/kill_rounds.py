@@ -1,6 +1,6 @@
 """Run by test_crash.py in a process of its own: record, be killed at a random moment, again and again.
 
-Usage: kill_rounds.py ROOT ROUNDS IMAGES. Prints one JSON line a round: episodes found on opening, and those committed.
+Usage: kill_rounds.py ROOT ROUNDS IMAGES. Prints a JSON line a round: episodes and leftovers found, episodes committed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
 from handrail.core.values import Authority, Step, TakeoverCause
 from handrail.store import DatasetWriter, EpisodeMeta
+from handrail.store.check import leftovers
+from handrail.store.index import load_index
 
 LENGTH = 4
 
@@ -32,8 +35,9 @@ def step(episode: int, i: int, images: bool) -> Step:
 
 def record(root: str, images: str, pipe: int) -> None:
     """Record for ever; say every committed episode on `pipe`."""
+    left = len(leftovers(Path(root), load_index(Path(root))))
     writer = DatasetWriter(root, 10, images=images)
-    os.write(pipe, f"opened {writer.num_episodes}\n".encode())
+    os.write(pipe, f"opened {writer.num_episodes} {left}\n".encode())
     while True:
         for i in range(LENGTH):
             writer.add(step(writer.num_episodes, i, images != "none"))
@@ -64,7 +68,8 @@ def one_round(root: str, images: str, wait_s: float) -> dict[str, object]:
     words = [line.split() for line in said.decode().splitlines()]
     return {
         "opened": int(words[0][1]),
-        "committed": [int(number) for word, number in words[1:] if word == "committed"],
+        "leftovers": int(words[0][2]),
+        "committed": [int(number) for _, number in words[1:]],
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from handrail.core.errors import CorruptError, SchemaError, WriteError
 from handrail.store import Dataset, DatasetWriter, EpisodeMeta, check, compact, export, repair
+from handrail.store.index import load_index
 from handrail.store.swap import OLD, READY, beside
 
 LISTED = "meta/episodes/chunk-000/file-00{}.parquet"
@@ -249,3 +250,15 @@ def test_compacting_and_exporting_a_stock_set(fixtures, tmp_path) -> None:
     assert out.features["observation.images.front"]["info"]["video.codec"] == codec
     compact(tmp_path / "set")
     assert check(tmp_path / "set") == [] and len(Dataset(tmp_path / "set").episode(2).images("front")) == 12
+
+
+def test_a_copied_set_opens_fast_the_second_time(tmp_path, make_steps) -> None:
+    """A copy has new modification times, so that the journal vouches for nothing until it is written anew."""
+    with DatasetWriter(tmp_path / "set", 10) as writer:
+        for _ in range(60):
+            writer.add(make_steps(1)[0])
+            writer.commit(EpisodeMeta("PickCube"))
+    shutil.copytree(tmp_path / "set", tmp_path / "copy", copy_function=shutil.copyfile)
+    assert load_index(tmp_path / "copy").reread == 60
+    assert Dataset(tmp_path / "copy").num_episodes == 60
+    assert load_index(tmp_path / "copy").reread == 0

@@ -30,6 +30,8 @@ def test_kill_at_random_moments(tmp_path, count, images) -> None:
     for entry in said:
         assert entry["opened"] >= committed + 1, "an episode that was committed before the kill is gone after it"
         committed = max([committed, *entry["committed"]])
+    hit = sum(entry["leftovers"] > 0 for entry in said[1:])
+    assert hit, "no kill fell into a commit, so that nothing was shown: shorten the steps between them"
     assert not [problem for problem in check(root) if problem.kind == "damaged"]
     dataset = Dataset(root)
     assert dataset.num_episodes >= committed + 1
@@ -41,10 +43,3 @@ def test_kill_at_random_moments(tmp_path, count, images) -> None:
     repair(root)
     assert check(root) == [] and repair(root) == []
     assert Dataset(root).num_episodes == dataset.num_episodes
-
-
-def test_the_kills_hit_commits(tmp_path) -> None:
-    """The test above proves something only if kills do leave half-written episodes behind."""
-    root = tmp_path / "set"
-    rounds(root, 30, "none")
-    assert list((root / "extras/quarantine").rglob("*")), "no kill fell into a commit: shorten the steps between them"
