@@ -81,13 +81,13 @@ class TubeInsertionExpert:
         env = self.env
         tool, tip = env.tool_position, env.tip
         to_hole = tube.HOLE + bias_m[:2] - tip[:2]
-        clear = tube.HOLE_TOP_M + 0.015
+        clear = tube.HOLE_TOP_M + tube.FUNNEL_M + 0.012
         offset = float(np.linalg.norm(to_hole))
-        if offset < 0.008 or env.depth_m() > 0.002:
+        if offset < 0.01 or env.depth_m() > 0.002:
             down = np.array([*(tool[:2] + to_hole), tool[2] - 0.05])
             return Waypoint(down, env.tool_yaw, -1.0, True, "insert")
         rise = max(0.0, clear - tip[2])
-        if rise > 0.012 and offset > 0.012:
+        if rise > 0.012 and offset > 0.015:
             return Waypoint(np.array([*tool[:2], tool[2] + rise + 0.01]), env.tool_yaw, -1.0, False, "lift")
         return Waypoint(
             np.array([*(tool[:2] + to_hole), tool[2] + rise if offset > 0.012 else tool[2]]),

@@ -19,7 +19,8 @@ from handrail.tasks.hil.controller import OperationalSpace
 from handrail.tasks.physics import Tick, advance
 
 CONTROL_PERIOD_NS = SECOND_NS // 100
-GRIPPER_CLOSED = 255.0
+GRIPPER_CLOSED = 255.0  # command
+FINGER_CLOSED_RAD = 0.8
 CAMERAS = {"front": "front", "wrist": "handcam_rgb"}
 IMAGE_SIZE = 128
 POSE_NOISE = PoseNoise()
@@ -39,8 +40,8 @@ class Progress:
 class PandaTask(gym.Env[dict[str, Any], Array]):
     """10 Hz actions, 500 Hz physics, 100-step episodes, sparse reward.
 
-    Observation: "state" (18,): joint positions 7, joint velocities 7, gripper opening commanded
-    (1 open, 0 closed; gym-hil: 0 to 255), tool position 3, as in gym-hil;
+    Observation: "state" (18,): joint positions 7, joint velocities 7, measured gripper opening
+    (1 open, 0 closed; gym-hil has the command here, which does not say whether something is held), tool position 3, as in gym-hil;
     "environment_state": the object's pose, seen through `PoseNoise`; with `cameras`, "images.<camera>"
     (128, 128, 3) uint8.
     Action (A,) in [-1, 1]: tool displacement (and yaw), then the gripper: <= -0.5 close, >= 0.5 open, else stay.
@@ -77,6 +78,7 @@ class PandaTask(gym.Env[dict[str, Any], Array]):
         self.arm = OperationalSpace(model, data, "pinch", self.home)
         self._control = Tick(CONTROL_PERIOD_NS, self.arm.act)
         self._gripper = model.actuator("fingers_actuator").id
+        self._finger = model.joint("right_driver_joint").qposadr[0]
         self._camera: Camera | None = None
         self._progress = Progress()
         action_dim = len(self.action_scale) + 1
@@ -242,7 +244,7 @@ class PandaTask(gym.Env[dict[str, Any], Array]):
         jitter = self.np_random.normal(size=4) * self.noise.jitter_share
         bias_m = self._progress.bias_m + jitter[:3] * self.noise.sigma_m
         bias_rad = self._progress.bias_rad + float(jitter[3]) * self.noise.sigma_rad
-        opening = 1.0 - self.data.ctrl[self._gripper] / GRIPPER_CLOSED
+        opening = 1.0 - self.data.qpos[self._finger] / FINGER_CLOSED_RAD
         state = np.concatenate([self.data.qpos[:7], self.data.qvel[:7], [opening], self.tool_position])
         observation = {
             "state": state.astype(np.float32),

@@ -19,7 +19,8 @@ TUBE_RADIUS_M = 0.008
 CLEARANCE_M = 0.001  # radial
 TIP_M = 0.053  # tube centre to the lowest point of its round bottom
 CAP_M = 0.045  # tube centre to the middle of the cap, where it is gripped
-HOLE_TOP_M = 0.035
+HOLE_TOP_M = 0.035  # where the tight part begins
+FUNNEL_M = 0.008  # width and height of the lead-in above it
 INSERTED_M = 0.020
 HOLE = np.array([0.5, 0.06])  # [m]
 RACK = np.array([0.47, -0.06])  # [m] centre of the range of the rack
@@ -30,7 +31,8 @@ LYING_RAD = np.deg2rad(53.0)
 
 
 class TubeInsertion(PandaTask):
-    """Grasp the tube by its cap, lift it out of the rack, and push it >= 20 mm into a hole with 1 mm radial clearance.
+    """Grasp the tube by its cap, lift it out of the rack, and push it >= 20 mm into a hole with 1 mm radial clearance
+    and an 8 mm lead-in.
 
     The scene is ours. The rack's place (+-3 cm) and turn (+-25 degrees) are drawn at reset; the hole is fixed; the tube
     sits loosely in the rack, and slips in the grip. It gets *stuck* on the rim, *jams* when it enters tilted, and
@@ -108,10 +110,10 @@ class TubeInsertion(PandaTask):
         return "dropped" if lying and not self._gripped(self._tube) else ""
 
     def _excuse(self) -> str:
-        near_hole = np.linalg.norm(self.tip[:2] - HOLE) < 0.03
+        near_hole = np.linalg.norm(self.tip[:2] - HOLE) < 0.05
         if self.depth_m() > 0.002:
             return "jammed"
-        if near_hole and self.tip[2] < HOLE_TOP_M + 0.03:
+        if near_hole and self.tip[2] < HOLE_TOP_M + FUNNEL_M + 0.03:
             return "stuck"
         return "not_inserted" if self.lifted else "not_grasped"
 
@@ -126,7 +128,7 @@ class TubeInsertion(PandaTask):
         offset = np.linalg.norm(self.tip[:2] - HOLE)
         if offset < 0.012:
             return "insert"
-        return "carry" if self.tip[2] > HOLE_TOP_M + 0.008 else "lift"
+        return "carry" if self.tip[2] > HOLE_TOP_M + FUNNEL_M + 0.004 else "lift"
 
     def privileged(self) -> Truth:
         phase = self.phase()
@@ -135,7 +137,7 @@ class TubeInsertion(PandaTask):
         reach = float(np.linalg.norm(self.tool_position - cap))
         progress, distance = {
             "reach": (0.3 * np.exp(-reach / 0.1), reach),
-            "lift": (0.3 + 0.2 * np.clip(self.tip[2] / (HOLE_TOP_M + 0.01), 0, 1), offset),
+            "lift": (0.3 + 0.2 * np.clip(self.tip[2] / (HOLE_TOP_M + FUNNEL_M + 0.005), 0, 1), offset),
             "carry": (0.5 + 0.2 * np.exp(-offset / 0.1), offset),
             "insert": (0.7 + 0.3 * np.clip(self.depth_m() / INSERTED_M, 0, 1), offset),
         }[phase]
@@ -224,15 +226,30 @@ def _add_tube(world: mujoco.MjsBody) -> None:
 
 
 def _add_hole(world: mujoco.MjsBody) -> None:
-    """Eight walls whose inner faces touch a circle of the tube's radius plus the clearance."""
+    """Eight walls whose inner faces touch a circle of the tube's radius plus the clearance, and a lead-in at 45 degrees."""
     block = world.add_body(name="hole", pos=[*HOLE, 0.0])
-    apothem, half, sides = TUBE_RADIUS_M + CLEARANCE_M, HOLE_TOP_M / 2, 8
-    thick = 0.012
-    width = (apothem + 2 * thick) * np.tan(np.pi / sides)
+    apothem, half, sides, thick, lip = TUBE_RADIUS_M + CLEARANCE_M, HOLE_TOP_M / 2, 8, 0.012, 0.0015
+    look = {"type": mujoco.mjtGeom.mjGEOM_BOX, "rgba": [0.3, 0.6, 0.4, 1], "friction": [0.3, 0.005, 0.0001]}
     for side in range(sides):
         angle = 2 * np.pi * side / sides
-        centre = (apothem + thick) * np.array([np.cos(angle), np.sin(angle)])
+        outward = np.array([np.cos(angle), np.sin(angle), 0.0])
+        turn = np.array([np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2)])
+        half_width = np.tan(np.pi / sides)
         block.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, size=[thick, width, half], pos=[*centre, half],
-            quat=[np.cos(angle / 2), 0, 0, np.sin(angle / 2)], rgba=[0.3, 0.6, 0.4, 1], friction=[0.3, 0.005, 0.0001],
-        )  # fmt: skip
+            name=f"wall{side}",
+            size=[thick, (apothem + 2 * thick) * half_width, half],
+            pos=(apothem + thick) * outward + (0, 0, half),
+            quat=turn,
+            **look,
+        )
+        slope = np.empty(4)
+        mujoco.mju_mulQuat(slope, turn, np.array([np.cos(np.pi / 8), 0.0, -np.sin(np.pi / 8), 0.0]))
+        inward = (np.array([0.0, 0.0, 1.0]) - outward) / np.sqrt(2.0)
+        middle = (apothem + FUNNEL_M / 2) * outward + (0, 0, HOLE_TOP_M + FUNNEL_M / 2)
+        block.add_geom(
+            name=f"lip{side}",
+            size=[FUNNEL_M / np.sqrt(2.0), (apothem + FUNNEL_M) * half_width, lip],
+            pos=middle - lip * inward,
+            quat=slope,
+            **look,
+        )
