@@ -104,10 +104,13 @@ def reading(root: Path) -> dict[str, float]:
 def opening(root: Path, copy: Path) -> dict[str, float]:
     """Open the set: as it was recorded, and as a copy whose journal is gone, so that every file is read."""
     shutil.copytree(root, copy)
-    (copy / INDEX).unlink()
+    forgotten_s = []
+    for _ in range(3):
+        (copy / INDEX).unlink(missing_ok=True)
+        forgotten_s.append(seconds(lambda: Dataset(copy)))
     return {
         "open_s": round(statistics.median(seconds(lambda: Dataset(root)) for _ in range(5)), 4),
-        "open_without_journal_s": round(statistics.median(seconds(lambda: Dataset(copy)) for _ in range(3)), 4),
+        "open_without_journal_s": round(statistics.median(forgotten_s), 4),
     }
 
 
