@@ -8,6 +8,9 @@ from typing import Any
 import gymnasium as gym
 
 from handrail.core.errors import unknown_name
+from handrail.tasks.gl import require_mujoco
+
+require_mujoco()
 
 TASKS = {
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",

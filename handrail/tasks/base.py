@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from handrail.core.errors import RenderError
 from handrail.core.values import Array, Observation
+from handrail.tasks.gl import no_gl
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Camera:
             self._renderer = mujoco.Renderer(model, height=height, width=width)
         except Exception as error:  # mujoco raises whatever its GL binding raises
             raise RenderError(no_gl(error)) from error
+        self._free = weakref.finalize(self, self._renderer.close)  # before the GL library itself is torn down
         flags = self._renderer.scene.flags
         for flag in (
             mujoco.mjtRndFlag.mjRND_SHADOW,
@@ -97,13 +100,4 @@ class Camera:
         return self._renderer.render()
 
     def close(self) -> None:
-        self._renderer.close()
-
-
-def no_gl(error: Exception) -> str:
-    """One line for a machine without a usable OpenGL."""
-    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return (
-        f"no usable OpenGL library ({cause}): install libegl1 libegl-mesa0 libgl1-mesa-dri and set MUJOCO_GL=egl, "
-        "or run without cameras"
-    )
+        self._free()

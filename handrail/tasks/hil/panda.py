@@ -41,7 +41,8 @@ class PandaTask(gym.Env[dict[str, Any], Array]):
     """10 Hz actions, 500 Hz physics, 100-step episodes, sparse reward.
 
     Observation: "state" (18,): joint positions 7, joint velocities 7, measured gripper opening
-    (1 open, 0 closed; gym-hil has the command here, which does not say whether something is held), tool position 3, as in gym-hil;
+    (1 open, 0 closed; gym-hil has the command here, which does not say whether something is held), tool position 3,
+    as in gym-hil;
     "environment_state": the object's pose, seen through `PoseNoise`; with `cameras`, "images.<camera>"
     (128, 128, 3) uint8.
     Action (A,) in [-1, 1]: tool displacement (and yaw), then the gripper: <= -0.5 close, >= 0.5 open, else stay.

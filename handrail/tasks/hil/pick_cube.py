@@ -9,7 +9,8 @@ import numpy as np
 
 from handrail.core.errors import RenderError
 from handrail.core.values import Array
-from handrail.tasks.base import Truth, no_gl
+from handrail.tasks.base import Truth
+from handrail.tasks.gl import no_gl
 from handrail.tasks.hil.panda import PandaTask
 
 LIFT_M = 0.1

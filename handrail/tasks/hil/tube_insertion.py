@@ -226,7 +226,7 @@ def _add_tube(world: mujoco.MjsBody) -> None:
 
 
 def _add_hole(world: mujoco.MjsBody) -> None:
-    """Eight walls whose inner faces touch a circle of the tube's radius plus the clearance, and a lead-in at 45 degrees."""
+    """Eight walls whose inner faces touch a circle of the tube's radius plus the clearance; a lead-in at 45 degrees."""
     block = world.add_body(name="hole", pos=[*HOLE, 0.0])
     apothem, half, sides, thick, lip = TUBE_RADIUS_M + CLEARANCE_M, HOLE_TOP_M / 2, 8, 0.012, 0.0015
     look = {"type": mujoco.mjtGeom.mjGEOM_BOX, "rgba": [0.3, 0.6, 0.4, 1], "friction": [0.3, 0.005, 0.0001]}
