@@ -13,6 +13,8 @@ from handrail.core.errors import CheckpointError, WriteError
 from handrail.core.provenance import command_line, git_hash, machine
 from handrail.store import checkpoint
 
+WRITTEN = ("config.json", "metrics.jsonl", "result.json")
+
 
 class RunFolder:
     """Owns the files of one run; every write is atomic or a whole line.
@@ -57,6 +59,17 @@ class RunFolder:
         """Return the configuration that this run was started with."""
         return json.loads((self.path / "config.json").read_text())
 
+    def require_same(self, config: Mapping[str, Any]) -> None:
+        """Make sure that this run was begun with `config`, or goes on with it.
+
+        Raises:
+            CheckpointError: it was not; the text names the first difference.
+        """
+        begun = self.read_config()
+        for key, value in json.loads(json.dumps(config)).items():
+            if (other := _difference(begun.get(key), value, key)) is not None:
+                raise CheckpointError(f"{self.path} was begun with {other}: give another folder, or begin afresh")
+
     def log(self, kind: str, **values: Any) -> None:
         """Append one line of metrics."""
         with (self.path / "metrics.jsonl").open("a") as file:
@@ -91,9 +104,12 @@ class RunFolder:
         return json.loads(file.read_text()) if file.exists() else None
 
     def clear(self) -> None:
-        """Remove everything that an earlier run left here."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        """Remove what an earlier run left here, and nothing else: the folder may be anybody's."""
+        for name in WRITTEN:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.episodes, self.checkpoint.parent):
+            if folder.is_dir():
+                shutil.rmtree(folder)
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
         self._replace(name, json.dumps(value, indent=1) + "\n")
@@ -105,6 +121,14 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path / name)
+
+
+def _difference(begun: Any, now: Any, name: str) -> str | None:
+    """Say what differs first, as "config.online_steps 600, not 400"; None where nothing does."""
+    if isinstance(begun, dict) and isinstance(now, dict):
+        found = (_difference(begun.get(key), now.get(key), f"{name}.{key}") for key in sorted({*begun, *now}))
+        return next((difference for difference in found if difference is not None), None)
+    return None if begun == now else f"{name} {begun}, not {now}"
 
 
 def _parse(text: str) -> dict[str, Any] | None:

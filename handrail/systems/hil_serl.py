@@ -30,7 +30,7 @@ from handrail.run.evaluate import Evaluation, evaluate
 from handrail.run.film import Film, without_film
 from handrail.run.folder import RunFolder
 from handrail.run.loop import episode
-from handrail.run.record import record
+from handrail.run.record import incidents, record, recorded_env_seeds
 from handrail.run.supervised import Supervised
 from handrail.store import DatasetWriter, ReplayRing, checkpoint
 from handrail.store.metrics import episode_summary
@@ -84,8 +84,9 @@ class HilSerlConfig:
         bc_updates: updates on the demonstrations before the policy drives, for the cloning methods.
         evaluate_every, evaluate_episodes: autonomous check on development seeds during training [steps, episodes].
         final_episodes: episodes of the evaluation that the table reports.
-        filmed_episodes: of those, the last ones on video.
-        record_every: every n-th training episode is filmed and kept on disk.
+        filmed_episodes: of those, the last ones are kept on disk.
+        record_every: every n-th training episode is kept on disk.
+        film: what is kept on disk is filmed; without, nothing is drawn, and no OpenGL library is needed.
         checkpoint_every: online steps between checkpoints, which fall on episode ends.
         patience_scale, reaction_scale: sensitivity of the headline to the person.
     """
@@ -99,6 +100,7 @@ class HilSerlConfig:
     final_episodes: int = 100
     filmed_episodes: int = 4
     record_every: int = 50
+    film: bool = True
     checkpoint_every: int = 3_000
     tier: str = "ordinary"
     patience_scale: float = 1.0
@@ -259,6 +261,7 @@ def run(
 
     Raises:
         UnknownNameError: no such task, method or budget.
+        CheckpointError: `folder` holds another run, or one that was begun with another configuration.
     """
     for kind, name, known in (
         ("task", task, ALL_TASKS),
@@ -268,17 +271,18 @@ def run(
         if name not in known:
             raise unknown_name(kind, name, known)
     torch.set_num_threads(1)
-    out = RunFolder(folder)
+    out, config = RunFolder(folder), config or BUDGETS[budget]
+    names = {"system": "hil-serl", "task": task, "method": method, "seed": seed, "budget": budget}
     if resume and (result := out.read_result()) is not None:
+        out.require_same(names)
         return result
-    config = config or BUDGETS[budget]
     training = Training(task, method, seed, config)
     if resume and out.has_checkpoint():
+        out.require_same({**names, "config": asdict(config)})
         training.load(out.checkpoint)
         out.rewind(training.steps)
     else:
         out.clear()
-        names = {"system": "hil-serl", "task": task, "method": method, "seed": seed, "budget": budget}
         out.write_config({**names, "config": asdict(config)})
         training.prepare()
     with Progress(f"{method} on {task}, seed {seed}", config.online_steps if training.method.online else 0) as progress:
@@ -309,16 +313,18 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
     if not training.method.online:
         return
     with DatasetWriter(out.episodes, training.scene.fps, images="video") as writer:
+        recorded = recorded_env_seeds(out.episodes)
         while training.steps < config.online_steps:
-            before = training.steps
-            training.env.rolling = training.episodes % config.record_every == 0
+            before, overruns = training.steps, training.watched.pacer.overruns
             seed = training_env_seed(training.seed, training.episodes)
+            keep = training.episodes % config.record_every == 0 and seed not in recorded
+            training.env.rolling = keep and config.film
             steps, losses = training.run_episode()
-            if training.env.rolling:
-                record(writer, steps, training.scene, **training.described(seed))
             training.env.rolling = False
-            kind = training.scene.failure_kind()
-            summary = episode_summary(steps, training.watched.rate_hz, kind)
+            if keep:
+                record(writer, steps, training.scene, **training.described(seed))
+            summary = episode_summary(steps, training.watched.rate_hz, training.scene.failure_kind())
+            summary |= incidents(steps) | {"overruns": training.watched.pacer.overruns - overruns}
             out.log("episode", episode=training.episodes, online_steps=training.steps, **summary)
             out.log("update", online_steps=training.steps, **losses)
             progress.update(training.steps, steps)
@@ -353,23 +359,23 @@ def _finish(training: Training, out: RunFolder, budget: str, method: str, progre
 
 
 def _final_evaluation(training: Training, writer: DatasetWriter, progress: Progress) -> Evaluation:
-    seeds = EVALUATION_ENV_SEEDS[: training.config.final_episodes]
-    first_filmed = len(seeds) - training.config.filmed_episodes
+    seeds, config = EVALUATION_ENV_SEEDS[: training.config.final_episodes], training.config
+    first_kept, recorded = len(seeds) - config.filmed_episodes, recorded_env_seeds(writer.root)
 
     def after(index: int, steps: list[Step]) -> None:
         progress.note(f"evaluating {index + 1}/{len(seeds)}")
-        if training.env.rolling:
+        if index >= first_kept and seeds[index] not in recorded:
             record(writer, steps, training.scene, **training.described(seeds[index]))
-        training.env.rolling = index + 1 >= first_filmed
+        training.env.rolling = config.film and index + 1 >= first_kept
 
-    training.env.rolling = first_filmed <= 0
+    training.env.rolling = config.film and first_kept <= 0
     evaluation = training.evaluate(seeds, after=after)
     training.env.rolling = False
     return evaluation
 
 
 def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
-    """The numbers of the online phase; None where there was none."""
+    """The numbers of the online phase; most are absent where there was none."""
     held = np.array(training.operator_held, float)
     episodes = list(out.lines("episode"))
     if not episodes:
@@ -391,8 +397,8 @@ def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
         "operator_seconds_to_80": None if reached is None else float(held[:reached].sum() / rate_hz),
         "steps_to_80": reached,
         "assistant_rate": sum(e["assistant_steps"] for e in episodes) / max(1, len(held)),
-        "clipped_steps": training.watched.clipped_steps,
         "failures_online": sum(bool(e["failure_kind"]) for e in episodes),
+        **{name: sum(e[name] for e in episodes) for name in ("clipped_steps", "stops", "overruns")},
     }
 
 

@@ -16,7 +16,7 @@ from handrail.systems import hil_serl
 
 CONFIG = replace(
     hil_serl.BUDGETS["smoke"], online_steps=400, demonstrations=2, start_steps=50, bc_updates=20, evaluate_every=200,
-    evaluate_episodes=1, final_episodes=2, record_every=1, checkpoint_every=150,
+    evaluate_episodes=1, final_episodes=2, record_every=1, film=False, checkpoint_every=150,
     rlpd=replace(hil_serl.LEARNER, hidden=(32, 32), batch_size=32),
     bc=replace(hil_serl.HilSerlConfig().bc, hidden=(32, 32), batch_size=32),
 )  # fmt: skip
@@ -26,6 +26,11 @@ def train(folder: Path, method: str = "hil-serl", resume: bool = True) -> dict[s
     return hil_serl.run(
         task="PickCube", method=method, seed=3, budget="smoke", folder=folder, resume=resume, config=CONFIG
     )
+
+
+def recorded(folder: Path) -> list[int | None]:
+    data = Dataset(folder / "episodes")
+    return [data.meta(index).env_seed for index in range(data.num_episodes)]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,7 @@ def test_resumed_run_is_bit_identical(finished: Path, tmp_path: Path, monkeypatc
         assert np.array_equal(value, resumed[0][key]), key
     for kind in ("episode", "update", "evaluation"):
         assert list(RunFolder(finished).lines(kind)) == list(RunFolder(tmp_path).lines(kind))
+    assert recorded(tmp_path) == recorded(finished)  # what was on disk before the stop is there once
 
 
 def test_every_operator_step_is_one_on_disk_in_the_buffers_and_in_the_metrics(finished: Path) -> None:
@@ -81,6 +87,13 @@ def test_every_operator_step_is_one_on_disk_in_the_buffers_and_in_the_metrics(fi
     assert result["operator_seconds"] == pytest.approx(held / 10)
 
 
+def test_incidents_are_in_the_lines_and_in_the_result(finished: Path) -> None:
+    result, lines = RunFolder(finished).read_result(), list(RunFolder(finished).lines("episode"))
+    assert result is not None
+    for name in ("clipped_steps", "stops", "overruns"):
+        assert result[name] == sum(line[name] for line in lines) == 0  # its actions are within the box by construction
+
+
 def test_evaluation_is_alone_and_repeatable(finished: Path) -> None:
     result = RunFolder(finished).read_result()
     assert result is not None
@@ -100,6 +113,13 @@ def test_every_method_of_the_table_runs(method: str, tmp_path: Path) -> None:
     assert len(result["episodes_success"]) == 2
 
 
+def test_what_is_kept_is_filmed(tmp_path: Path) -> None:
+    config = replace(CONFIG, film=True, filmed_episodes=1, final_episodes=1)
+    hil_serl.run(task="TubeInsertion", method="bc", seed=3, budget="smoke", folder=tmp_path, config=config)
+    film = Dataset(tmp_path / "episodes").episode(0)
+    assert film.meta.env_seed == 1000 and film.images("front").shape == (len(film), 240, 320, 3)
+
+
 def test_methods_share_their_demonstrations(finished: Path, tmp_path: Path) -> None:
     train(tmp_path, "bc")
     key = "demonstrations/columns/action"
@@ -113,6 +133,8 @@ def test_errors_say_what_to_do(finished: Path, tmp_path: Path) -> None:
         hil_serl.run(task="PickCube", method="hilserl", seed=0, budget="smoke", folder=tmp_path)
     with pytest.raises(CheckpointError, match="is no run folder"):
         hil_serl.evaluate_run(tmp_path / "nowhere", range(1))
+    with pytest.raises(CheckpointError, match="was begun with method hil-serl, not rlpd: give another folder"):
+        train(finished, "rlpd")
     other = hil_serl.Training("TubeInsertion", "hil-serl", 0, CONFIG)
     with pytest.raises(CheckpointError, match="is of task 'PickCube', not 'TubeInsertion'"):
         other.load(finished / "checkpoints" / "last")
