@@ -1,4 +1,4 @@
-"""`handrail report RUN [RUN ...]`: one HTML page about one or several runs."""
+"""`handrail report RUN [RUN ...]`: one HTML page about one or several runs, or an animation of one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
+
+from handrail.core.errors import InvalidValueError
 
 from .parse import parse
 
@@ -20,12 +22,21 @@ class ReportConfig:
     """Run folders that `handrail train` has written."""
     out: Path | None = None
     """Where the page goes; report.html in the run folder, or in this folder for several runs."""
+    film: Path | None = None
+    """Write an animation of recorded episodes instead: .webp, .gif or .mp4."""
+    episodes: tuple[int, ...] = ()
+    """Which episodes of the run's dataset are in it; one with help and one alone when not given."""
 
 
 def main(argv: list[str]) -> int:
     config = parse(ReportConfig, argv, "handrail report")
-    from handrail.report import write_report
+    from handrail.report import write_film, write_report
 
+    if config.film is not None:
+        if len(config.runs) != 1:
+            raise InvalidValueError(f"--film of {len(config.runs)} runs: give one run")
+        print(f"film: {write_film(config.runs[0] / 'episodes', config.film, config.episodes)}")
+        return 0
     print(f"report: {write_report(config.runs, config.out or _place(config.runs))}")
     return 0
 

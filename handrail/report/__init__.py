@@ -1,7 +1,8 @@
 """Plots, video, the episode page, and the run report: one HTML file that needs nothing else."""
 
 from .episode_page import write_episode_page
+from .film import write_film
 from .run_report import write_report
 from .video import annotate, mp4_bytes, strip, write_video
 
-__all__ = ["annotate", "mp4_bytes", "strip", "write_episode_page", "write_report", "write_video"]
+__all__ = ["annotate", "mp4_bytes", "strip", "write_episode_page", "write_film", "write_report", "write_video"]

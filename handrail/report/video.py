@@ -75,6 +75,17 @@ def _write_caption(
     draw.text((edge + width - 4, middle), _fitted(draw, caption, plain, room), font=plain, fill=ink, anchor="rm")
 
 
+def titled(frames: np.ndarray, title: str) -> np.ndarray:
+    """Put a line of text above frames (T, H, W, 3): (T, H', W, 3)."""
+    frames = _checked(frames)
+    width, bar = frames.shape[2], _even(2 * max(11, frames.shape[2] // 30))
+    band = Image.new("RGB", (width, bar), palette.PAPER)
+    draw, font = ImageDraw.Draw(band), _font(int(bar * 0.5), bold=True)
+    draw.text((4, bar // 2), _fitted(draw, title, font, width - 8), font=font, fill=palette.INK, anchor="lm")
+    above = np.broadcast_to(np.asarray(band), (len(frames), bar, width, 3))
+    return np.concatenate([above, frames], axis=1)
+
+
 def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
     """Cut `text` so that it fits into `room` pixels."""
     if draw.textlength(text, font=font) <= room:

@@ -106,7 +106,8 @@ def test_control_c_stops_the_bench_and_the_same_command_resumes(config: BenchCon
     folder = _trap(config, 160, "wait")
     modules = str(tmp_path / "modules")
     program = (
-        f"import sys; sys.path.insert(0, {modules!r})\n"
+        f"import signal, sys; sys.path.insert(0, {modules!r})\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where tests run in the background
         "from handrail.systems import SYSTEMS; SYSTEMS['toy'] = 'handrail_toy_system'\n"
         "from handrail.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
