@@ -68,34 +68,24 @@ class TubeInsertionExpert:
         yaw = half_turn(env.tube_yaw + bias_rad)
         aside = float(np.linalg.norm(tool[:2] - cap[:2]))
         turned = abs(half_turn(wrap(yaw - env.tool_yaw)))
-        low = tool[2] < cap[2] + 0.03
-        if (low and aside > 0.02) or (not low and (aside > 0.02 or turned > 0.3)):
-            away = cap + (0, 0, 0.045)
-            up = np.array([*tool[:2], away[2]]) if low and aside < 0.05 else away
-            return Waypoint(up, yaw, 1.0, False, "above")
-        if tool[2] > cap[2] + 0.006:
-            return Waypoint(cap - (0, 0, 0.003), yaw, 1.0, False, "descend")
+        above = np.clip(2.5 * (aside - 0.012), 0.03 if turned > 0.4 else 0.0, 0.045)  # a cone over the cap
+        if above > 0.0 or tool[2] > cap[2] + 0.008:
+            sunk = tool[2] < cap[2] + above - 0.015 and aside < 0.05  # beside the cap: straight up first
+            goal = np.array([*(tool[:2] if sunk else cap[:2]), cap[2] + above - 0.003])
+            return Waypoint(goal, yaw, 1.0, False, "above" if above > 0.0 else "descend")
         return Waypoint(cap - (0, 0, 0.003), yaw, -1.0, False, "grasp")
 
     def _carry(self, bias_m: Array) -> Waypoint:
         env = self.env
-        tool, tip = env.tool_position, env.tip
+        tool, tip, yaw = env.tool_position, env.tip, env.tool_yaw
         to_hole = tube.HOLE + bias_m[:2] - tip[:2]
-        clear = tube.HOLE_TOP_M + tube.FUNNEL_M + 0.012
         offset = float(np.linalg.norm(to_hole))
-        if offset < 0.01 or env.depth_m() > 0.002:
-            down = np.array([*(tool[:2] + to_hole), tool[2] - 0.05])
-            return Waypoint(down, env.tool_yaw, -1.0, True, "insert")
-        rise = max(0.0, clear - tip[2])
-        if rise > 0.012 and offset > 0.015:
-            return Waypoint(np.array([*tool[:2], tool[2] + rise + 0.01]), env.tool_yaw, -1.0, False, "lift")
-        return Waypoint(
-            np.array([*(tool[:2] + to_hole), tool[2] + rise if offset > 0.012 else tool[2]]),
-            env.tool_yaw,
-            -1.0,
-            offset < 0.02,
-            "carry",
-        )
+        if offset < 0.012 or env.depth_m() > 0.002:
+            return Waypoint(np.array([*(tool[:2] + to_hole), tool[2] - 0.05]), yaw, -1.0, True, "insert")
+        rise = max(0.0, tube.HOLE_TOP_M + tube.FUNNEL_M + 0.012 - tip[2])
+        if tip[2] < tube.RACK_TOP_M + 0.003 or (rise > 0.012 and offset < 0.05):
+            return Waypoint(tool + (0, 0, rise + 0.01), yaw, -1.0, False, "lift")
+        return Waypoint(np.array([*(tool[:2] + to_hole), tool[2] + rise]), yaw, -1.0, offset < 0.02, "carry")
 
     def act(self, bias_m: Array = NO_BIAS, bias_rad: float = 0.0) -> Array:
         return follow(self.env, self.waypoint(bias_m, bias_rad))
