@@ -46,8 +46,8 @@ def main(argv: list[str]) -> int:
         "simulated person takes over whenever it gets stuck.\nNothing is pre-trained."
     )
     result = hil_serl.run(
-        task=options.task, method="hil-serl", seed=options.seed, budget="quick", folder=options.out, resume=False,
-        config=config,
+        task=options.task, method="hil-serl", seed=options.seed, budget=options.budget, folder=options.out,
+        resume=False, config=config,
     )  # fmt: skip
     report = write_report([options.out], options.out / "report.html")
     console.print(

@@ -257,7 +257,7 @@ def run(
     """Train and evaluate one run, and return its result. Resumes from the last checkpoint in `folder` if it may.
 
     Args:
-        config: replaces the budget's.
+        config: replaces the budget's, whose name may then be any.
 
     Raises:
         UnknownNameError: no such task, method or budget.
@@ -266,7 +266,7 @@ def run(
     for kind, name, known in (
         ("task", task, ALL_TASKS),
         ("method", method, METHODS_BY_NAME),
-        ("budget", budget, BUDGETS),
+        ("budget", budget, BUDGETS if config is None else (budget,)),
     ):
         if name not in known:
             raise unknown_name(kind, name, known)
