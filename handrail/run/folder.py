@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handrail.core.errors import CheckpointError, WriteError
 from handrail.core.provenance import command_line, git_hash, machine
 from handrail.store import checkpoint
+from handrail.store.atomic import guarded, write_atomically
 
 WRITTEN = ("config.json", "metrics.jsonl", "result.json")
 
@@ -72,8 +73,8 @@ class RunFolder:
 
     def log(self, kind: str, **values: Any) -> None:
         """Append one line of metrics."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"kind": kind, **values}) + "\n")
+        file = self.path / "metrics.jsonl"
+        guarded(file, partial(_append, file, json.dumps({"kind": kind, **values}) + "\n"))
 
     def lines(self, kind: str) -> Iterator[dict[str, Any]]:
         """Yield the metrics of one kind, oldest first."""
@@ -115,12 +116,12 @@ class RunFolder:
         self._replace(name, json.dumps(value, indent=1) + "\n")
 
     def _replace(self, name: str, text: str) -> None:
-        temporary = self.path / f"{name}.tmp"
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+        write_atomically(self.path / name, text.encode())
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a") as lines:
+        lines.write(text)
 
 
 def _difference(begun: Any, now: Any, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,12 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match=r"cannot write run folder .*: choose another with --out"):
         RunFolder(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_is_a_write_error(begun: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("handrail.run.folder._append", full)
+    with pytest.raises(WriteError, match=r"cannot write .*metrics.jsonl: no space left on device"):
+        begun.log("episode", online_steps=400)

@@ -14,7 +14,6 @@ from handrail.tasks.gl import no_gl
 from handrail.tasks.hil.panda import PandaTask
 
 LIFT_M = 0.1
-GRASP_RANGE_M = 0.05
 
 
 class PickCube(PandaTask):
