@@ -60,6 +60,7 @@ class RLPDConfig:
         hidden, activation: of every network.
         critics, target_subset: E and Z.
         critic_layer_norm, actor_layer_norm: LayerNorm before every activation.
+        critic_gain: of the critics' output layer; small, they begin near zero and have no noise to unlearn.
         discount, tau, learning_rate, initial_temperature: gamma, rho, of Adam, alpha at the start.
         target_entropy: [nat]; None for -dim(A) / 2.
         gripper: the last action dimension is {close, stay, open} and has its own discrete critic.
@@ -67,7 +68,9 @@ class RLPDConfig:
         gripper_feature: index in "state" of the gripper's opening; None counts every close and open as a toggle.
         gripper_closed_below: opening under which the gripper counts as closed, in the unit of that feature.
         gripper_epsilon: probability of a random gripper command in `explore`.
-        bc_weight: weight of (tanh mu(s) - a)^2 over operator rows in the actor loss (ours); 0 is off.
+        initial_std: of the actor before tanh, at the start; plain SAC begins at 1.
+        bc_weight: weight of -log N(a; tanh mu(s), sigma(s)) over operator rows in the actor loss (ours); 0 is off.
+        bc_min_std: smallest standard deviation in that term; keeps a constant action dimension from ruling the loss.
     """
 
     batch_size: int = 256
@@ -79,6 +82,7 @@ class RLPDConfig:
     target_subset: int = 2
     critic_layer_norm: bool = True
     actor_layer_norm: bool = False
+    critic_gain: float = 1.0
     discount: float = 0.97
     tau: float = 0.005
     learning_rate: float = 3e-4
@@ -89,7 +93,9 @@ class RLPDConfig:
     gripper_feature: int | None = None
     gripper_closed_below: float = 0.5
     gripper_epsilon: float = 0.01
+    initial_std: float = 1.0
     bc_weight: float = 0.0
+    bc_min_std: float = 0.1
 
     def __post_init__(self) -> None:
         if not 1 <= self.target_subset <= self.critics:
@@ -98,6 +104,8 @@ class RLPDConfig:
             )
         if not 0.0 < self.discount < 1.0:
             raise InvalidValueError(f"discount {self.discount} is not in (0, 1): HIL-SERL uses 0.97")
+        if self.initial_std <= 0.0:
+            raise InvalidValueError(f"initial_std {self.initial_std} must be above 0: plain SAC uses 1")
         if self.utd < 1 or self.actor_every < 1:
             raise InvalidValueError(f"utd {self.utd} and actor_every {self.actor_every} must be at least 1: raise them")
 
@@ -112,7 +120,7 @@ class Values(nn.Module):
         inputs, norm = encoder.output_dim, config.critic_layer_norm
         self.encoder = encoder
         self.critics = Ensemble(
-            Mlp((inputs + actions, *config.hidden, 1), generator, config.activation, norm)
+            Mlp((inputs + actions, *config.hidden, 1), generator, config.activation, norm, config.critic_gain)
             for _ in range(config.critics)
         )
         self.gripper = (
@@ -126,6 +134,10 @@ class Actor(Mlp):
     def __init__(self, config: RLPDConfig, inputs: int, actions: int, generator: torch.Generator) -> None:
         sizes = (inputs, *config.hidden, 2 * actions)
         super().__init__(sizes, generator, config.activation, config.actor_layer_norm, output_gain=0.01)
+        with torch.no_grad():
+            last = self[-1]
+            assert isinstance(last, nn.Linear)
+            last.bias[actions:] = math.log(config.initial_std)
         raw = math.log(math.expm1(config.initial_temperature))
         self.raw_temperature = nn.Parameter(torch.tensor(raw))  # alpha = softplus(raw)
 
@@ -244,6 +256,17 @@ class RLPD:
             return {}
         return {key: float(value.mean()) for key, value in losses.items()} | {"temperature": self.temperature}
 
+    def clone(self, batch: Batch) -> None:
+        """One actor update on the operator's actions alone (ours): a start that is worth a person's time."""
+        with torch.no_grad():
+            s = self.encoder.encode(batch.observation)
+        loss = self._bc_loss(batch, self.actor(s)) + 0.0 * self.actor.raw_temperature  # which stays where it is
+        self._step("actor", loss, self._actor_parameters)
+
+    def evaluate(self, batch: Batch) -> None:
+        """One critic update with the actor as it is (ours): values of a cloned policy, before anybody drives."""
+        self._update_values(batch)
+
     def _update_values(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
             s_next = self.encoder.encode(batch.next_observation)
@@ -307,10 +330,12 @@ class RLPD:
         return {"actor_loss": loss.detach(), "entropy": entropy}
 
     def _bc_loss(self, batch: Batch, outputs: Tensor) -> Tensor:
-        """Mean over the rows of the operator, demonstrations included, of (tanh mu(s) - a)^2."""
+        """Mean over the rows of the operator, demonstrations included, of -log N(a; tanh mu(s), sigma(s)) (ours)."""
         operator = torch.from_numpy((batch.authority == Authority.OPERATOR).astype(np.float32))
-        error = (torch.tanh(gaussian.split(outputs)[0]) - torch.from_numpy(batch.action)[:, : self.continuous]).square()
-        return (operator * error.sum(1)).sum() / operator.sum().clamp(min=1.0)
+        mean, log_std = gaussian.split(outputs)
+        std = log_std.exp().clamp(min=self.config.bc_min_std)
+        error = (torch.tanh(mean) - torch.from_numpy(batch.action)[:, : self.continuous]) / std
+        return (operator * (0.5 * error.square() + std.log()).mean(1)).sum() / operator.sum().clamp(min=1.0)
 
     def _step(self, name: str, loss: Tensor, parameters: list[Tensor]) -> None:
         """One Adam step."""

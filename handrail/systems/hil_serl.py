@@ -67,10 +67,13 @@ METHODS_BY_NAME = {
 METHODS = tuple(METHODS_BY_NAME)
 
 
-LEARNER = RLPDConfig(activation="relu", learning_rate=6e-4, actor_every=1, bc_weight=1.0)
-"""What the tuning trials chose over the public defaults (results/tuning.json): the gripper is a dimension of the actor
-instead of a discrete critic, and the actor is drawn toward the operator's actions (`bc_weight`, ours). The same for
-`rlpd` and `hil-serl`."""
+LEARNER = RLPDConfig(
+    activation="relu", actor_layer_norm=True, learning_rate=6e-4, actor_every=1, discount=0.98, tau=0.01,
+    critic_gain=0.01, initial_temperature=1e-3, target_entropy=-7.0, bc_weight=1.0,
+)  # fmt: skip
+"""What the tuning trials chose over the public defaults (results/tuning.json). Ours: the gripper is a dimension of the
+actor instead of a discrete critic, the actor starts from the demonstrations, and stays drawn toward the operator's actions
+(`bc_weight`). The same for `rlpd` and `hil-serl`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class HilSerlConfig:
         demonstrations: successful episodes by the expert-tier person.
         start_steps: online steps before the first update.
         bc_updates: updates on the demonstrations before the policy drives, for the cloning methods.
+        clone_updates: for the RL methods, updates that clone the demonstrations into the actor, and then as many that
+            give its critics their first values (ours; HIL-SERL starts from a random policy).
         evaluate_every, evaluate_episodes: autonomous check on development seeds during training [steps, episodes].
         final_episodes: episodes of the evaluation that the table reports.
         filmed_episodes: of those, the last ones are kept on disk.
@@ -95,6 +100,7 @@ class HilSerlConfig:
     demonstrations: int = 20
     start_steps: int = 100
     bc_updates: int = 5_000
+    clone_updates: int = 5_000
     evaluate_every: int = 3_000
     evaluate_episodes: int = 20
     final_episodes: int = 100
@@ -112,7 +118,7 @@ class HilSerlConfig:
 _STANDARD = HilSerlConfig()
 BUDGETS: dict[str, HilSerlConfig] = {
     "smoke": replace(
-        _STANDARD, online_steps=600, demonstrations=3, bc_updates=200, evaluate_every=300, evaluate_episodes=2,
+        _STANDARD, online_steps=600, demonstrations=3, bc_updates=200, clone_updates=200, evaluate_every=300, evaluate_episodes=2,
         final_episodes=4, filmed_episodes=1, record_every=4, checkpoint_every=300,
     ),
     "quick": replace(_STANDARD, online_steps=12_000, final_episodes=50),
@@ -159,6 +165,11 @@ class Training:
         if isinstance(self.learner, BC):
             for _ in range(self.config.bc_updates):
                 self.learner.update(self.demonstrations.sample(self.config.bc.batch_size, self.rng))
+        else:
+            for _ in range(self.config.clone_updates):
+                self.learner.clone(self.demonstrations.sample(self.config.rlpd.batch_size, self.rng))
+            for _ in range(self.config.clone_updates):
+                self.learner.evaluate(self.demonstrations.sample(self.config.rlpd.batch_size, self.rng))
 
     def run_episode(self) -> tuple[list[Step], dict[str, float]]:
         """One online episode: act, record, learn after every step. Returns its steps and the last losses."""
