@@ -72,8 +72,8 @@ LEARNER = RLPDConfig(
     critic_gain=0.01, initial_temperature=1e-3, target_entropy=-7.0, bc_weight=1.0,
 )  # fmt: skip
 """What the tuning trials chose over the public defaults (results/tuning.json). Ours: the gripper is a dimension of the
-actor instead of a discrete critic, the actor starts from the demonstrations, and stays drawn toward the operator's actions
-(`bc_weight`). The same for `rlpd` and `hil-serl`."""
+actor instead of a discrete critic, the actor starts from the demonstrations, and it stays drawn toward the operator's
+actions (`bc_weight`). The same for `rlpd` and `hil-serl`."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class HilSerlConfig:
 _STANDARD = HilSerlConfig()
 BUDGETS: dict[str, HilSerlConfig] = {
     "smoke": replace(
-        _STANDARD, online_steps=600, demonstrations=3, bc_updates=200, clone_updates=200, evaluate_every=300, evaluate_episodes=2,
-        final_episodes=4, filmed_episodes=1, record_every=4, checkpoint_every=300,
+        _STANDARD, online_steps=600, demonstrations=3, bc_updates=200, clone_updates=200, evaluate_every=300,
+        evaluate_episodes=2, final_episodes=4, filmed_episodes=1, record_every=4, checkpoint_every=300,
     ),
     "quick": replace(_STANDARD, online_steps=12_000, final_episodes=50),
     "standard": _STANDARD,

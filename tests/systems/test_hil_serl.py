@@ -15,8 +15,8 @@ from handrail.store import Dataset, checkpoint
 from handrail.systems import hil_serl
 
 CONFIG = replace(
-    hil_serl.BUDGETS["smoke"], online_steps=400, demonstrations=2, start_steps=50, bc_updates=20, clone_updates=20, evaluate_every=200,
-    evaluate_episodes=1, final_episodes=2, record_every=1, film=False, checkpoint_every=150,
+    hil_serl.BUDGETS["smoke"], online_steps=400, demonstrations=2, start_steps=50, bc_updates=20, clone_updates=20,
+    evaluate_every=200, evaluate_episodes=1, final_episodes=2, record_every=1, film=False, checkpoint_every=150,
     rlpd=replace(hil_serl.LEARNER, hidden=(32, 32), batch_size=32),
     bc=replace(hil_serl.HilSerlConfig().bc, hidden=(32, 32), batch_size=32),
 )  # fmt: skip
