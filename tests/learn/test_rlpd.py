@@ -220,6 +220,36 @@ def test_the_bc_term_looks_at_operator_rows_only(random_batch):
     np.testing.assert_allclose(agent.act(OBSERVATION).actions[0], [0.6, 0.6], atol=0.1)
 
 
+def test_cloning_moves_the_actor_to_the_operator_and_nothing_else(random_batch):
+    agent = learner(replace(SMALL, learning_rate=3e-3, initial_std=0.5))
+    before = {key: value.clone() for key, value in agent.values.state_dict().items()}
+    temperature = agent.temperature
+    for i in range(300):
+        batch = random_batch(i)
+        batch.action[:] = np.where(batch.authority[:, None] == Authority.OPERATOR, 0.6, -0.9)
+        agent.clone(batch)
+    np.testing.assert_allclose(agent.act(OBSERVATION).actions[0], [0.6, 0.6], atol=0.1)
+    assert agent.temperature == temperature
+    assert all(torch.equal(before[key], value) for key, value in agent.values.state_dict().items())
+
+
+def test_evaluating_moves_the_critics_and_leaves_the_actor(random_batch):
+    agent = learner(replace(SMALL, learning_rate=3e-3))
+    before = [parameter.clone() for parameter in agent.actor.parameters()]
+    for i in range(300):
+        batch = random_batch(i)
+        agent.evaluate(replace(batch, reward=np.full(32, 0.7, np.float32), terminated=np.ones(32, bool)))
+    assert all(torch.equal(old, new) for old, new in zip(before, agent.actor.parameters(), strict=True))
+    assert agent.q(OBSERVATION, np.zeros(2, np.float32)) == pytest.approx(0.7, abs=0.05)
+
+
+def test_initial_std_is_what_the_actor_begins_with():
+    outputs = learner(replace(SMALL, initial_std=0.2)).actor(torch.zeros(1, 3)).detach()
+    np.testing.assert_allclose(gaussian.split(outputs)[1].exp(), 0.2, rtol=0.05)
+    with pytest.raises(InvalidValueError, match="initial_std 0.0 must be above 0: plain SAC uses 1"):
+        replace(SMALL, initial_std=0.0)
+
+
 # -- acting ----
 
 
