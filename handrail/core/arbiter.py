@@ -127,12 +127,16 @@ class StopLatch:
 
 @dataclass(slots=True)
 class Ramp:
-    """Rate-limits a level, so that authority is handed over gradually; `steps` = 0 switches at once."""
+    """Rate-limits a level, so that authority is handed over gradually; `steps` = 0 switches at once.
+
+    A target outside [0, 1] counts as the nearest bound, and one that is not a number as 0.
+    """
 
     steps: int = 0
     level: float = 0.0
 
     def update(self, target: float) -> float:
+        target = float(np.clip(target, 0.0, 1.0)) if target == target else 0.0
         step = 1.0 if self.steps == 0 else 1.0 / self.steps
         self.level += float(np.clip(target - self.level, -step, step))
         return self.level

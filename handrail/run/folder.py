@@ -12,7 +12,7 @@ from typing import Any
 from handrail.core.errors import CheckpointError, WriteError
 from handrail.core.provenance import command_line, git_hash, machine
 from handrail.store import checkpoint
-from handrail.store.atomic import guarded, write_atomically
+from handrail.store.atomic import fsync_file, guarded, write_atomically
 
 WRITTEN = ("config.json", "metrics.jsonl", "result.json")
 
@@ -75,6 +75,12 @@ class RunFolder:
         """Append one line of metrics."""
         file = self.path / "metrics.jsonl"
         guarded(file, partial(_append, file, json.dumps({"kind": kind, **values}) + "\n"))
+
+    def sync(self) -> None:
+        """Make the lines so far as durable as the checkpoint that is about to follow them."""
+        file = self.path / "metrics.jsonl"
+        if file.exists():
+            guarded(file, partial(fsync_file, file))
 
     def lines(self, kind: str) -> Iterator[dict[str, Any]]:
         """Yield the metrics of one kind, oldest first."""

@@ -69,7 +69,7 @@ class Supervisor:
         acting = assistant if self.assist == "on" else None
         stop = self._stop.update(intent)
         command = arbitrate(driver, acting, intent, level, stop, hold)
-        if command.authority is not Authority.ASSISTANT and self.assist == "on":
+        if assistant is None or (acting is not None and command.authority is not Authority.ASSISTANT):
             self._queue.discard()
         executed = assessment
         if command.authority is Authority.ASSISTANT and self.monitor is not None:

@@ -18,7 +18,7 @@ import torch
 
 from handrail.core.config import config_hash, from_mapping
 from handrail.core.contracts import Policy
-from handrail.core.errors import unknown_name
+from handrail.core.errors import InvalidValueError, unknown_name
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Observation, Proposal, Step
 from handrail.learn import BC, RLPD, BCConfig, RLPDConfig
@@ -76,6 +76,12 @@ actor instead of a discrete critic, the actor starts from the demonstrations, an
 actions (`bc_weight`). The same for `rlpd` and `hil-serl`."""
 
 
+AT_LEAST_ONE = (
+    "online_steps", "demonstrations", "evaluate_every", "evaluate_episodes", "final_episodes", "record_every",
+    "checkpoint_every",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class HilSerlConfig:
     """One training run.
@@ -113,6 +119,11 @@ class HilSerlConfig:
     reaction_scale: float = 1.0
     rlpd: RLPDConfig = field(default_factory=lambda: LEARNER)
     bc: BCConfig = field(default_factory=BCConfig)
+
+    def __post_init__(self) -> None:
+        for name in AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name} is {getattr(self, name)}, the least is 1: give a larger number")
 
 
 _STANDARD = HilSerlConfig()
@@ -342,12 +353,14 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
             if _passed(before, training.steps, config.evaluate_every):
                 _log_evaluation(out, training, training.evaluate(DEVELOPMENT_ENV_SEEDS[: config.evaluate_episodes]))
             if _passed(before, training.steps, config.checkpoint_every):
+                out.sync()
                 training.save(out.checkpoint)
 
 
 def _finish(training: Training, out: RunFolder, budget: str, method: str, progress: Progress) -> dict[str, Any]:
     """Save the policy, evaluate it on the evaluation seeds, and write the result."""
     config = training.config
+    out.sync()
     training.save(out.checkpoint)
     out.log(
         "latency",

@@ -14,8 +14,8 @@ from handrail.store import Dataset, check
 from handrail.systems import hil_serl
 
 TINY = replace(
-    hil_serl.BUDGETS["smoke"], online_steps=120, demonstrations=1, start_steps=20, evaluate_every=10_000,
-    final_episodes=2, filmed_episodes=0, record_every=100, film=False, checkpoint_every=100,
+    hil_serl.BUDGETS["smoke"], online_steps=120, demonstrations=1, start_steps=20, clone_updates=20,
+    evaluate_every=10_000, final_episodes=2, filmed_episodes=0, record_every=100, film=False, checkpoint_every=100,
     rlpd=replace(hil_serl.LEARNER, hidden=(32, 32), batch_size=32),
 )  # fmt: skip
 

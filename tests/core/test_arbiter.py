@@ -189,3 +189,8 @@ def test_ramp_hands_over_in_equal_steps() -> None:
 def test_ramp_without_steps_switches_at_once() -> None:
     ramp = Ramp()
     assert [ramp.update(level) for level in (1.0, 0.0, 0.3)] == [1.0, 0.0, 0.3]
+
+
+def test_ramp_forgets_what_is_no_level() -> None:
+    ramp = Ramp()
+    assert [ramp.update(level) for level in (float("nan"), 1.0, 7.0, -3.0, 0.5)] == [0.0, 1.0, 1.0, 0.0, 0.5]

@@ -184,6 +184,17 @@ def test_shadow_logs_and_never_acts() -> None:
     assert env.last_step is not None and np.array_equal(env.last_step.assistant_action, -ONE)
 
 
+def test_a_shadow_s_chunk_does_not_outlive_its_burst() -> None:
+    env = assisted(lambda i: float(i != 1), assist="shadow")
+    env.reset(seed=0)
+    proposed = []
+    for _ in range(3):
+        env.step(HALF)
+        assert env.last_step is not None
+        proposed.append(env.last_step.assistant_action)
+    assert np.array_equal(proposed[0], -ONE) and proposed[1] is None and np.array_equal(proposed[2], -ONE)
+
+
 def test_off_does_not_even_assess() -> None:
     info = roll(assisted(lambda i: 1.0, assist="off"), 1)[0]
     assert info["risk"] == info["assist_level"] == 0.0 and np.array_equal(info["executed_action"], HALF)

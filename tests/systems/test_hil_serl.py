@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handrail.core.errors import CheckpointError, UnknownNameError
+from handrail.core.errors import CheckpointError, InvalidValueError, UnknownNameError
 from handrail.core.values import Authority
 from handrail.run.folder import RunFolder
 from handrail.store import Dataset, checkpoint
@@ -131,6 +131,8 @@ def test_methods_share_their_demonstrations(finished: Path, tmp_path: Path) -> N
 def test_errors_say_what_to_do(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown method 'hilserl': did you mean hil-serl"):
         hil_serl.run(task="PickCube", method="hilserl", seed=0, budget="smoke", folder=tmp_path)
+    with pytest.raises(InvalidValueError, match="evaluate_every is 0, the least is 1: give a larger number"):
+        replace(CONFIG, evaluate_every=0)
     with pytest.raises(CheckpointError, match="is no run folder"):
         hil_serl.evaluate_run(tmp_path / "nowhere", range(1))
     with pytest.raises(CheckpointError, match="was begun with method hil-serl, not rlpd: give another folder"):
