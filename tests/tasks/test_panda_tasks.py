@@ -172,16 +172,17 @@ def test_hole_is_as_tight_as_said() -> None:
     assert np.allclose(inner, TUBE_RADIUS_M + CLEARANCE_M)
 
 
-def test_tube_gets_stuck_on_the_rim() -> None:
-    env = tube()
-    carried_to(env, HOLE + (0.03, 0.0), 0.07)
-    forces = []
-    for _ in range(100):
-        truncated = env.step(env.action_toward(env.tool_position - (0, 0, 0.05), env.tool_yaw, -1.0))[3]
+@pytest.mark.parametrize("aside", [(0.022, 0.0), (0.0, 0.022), (0.0, -0.022)])
+def test_tube_gets_stuck_on_the_rim(aside: tuple[float, float]) -> None:
+    env, forces = tube(), []
+    carried_to(env, HOLE + aside, 0.07)
+    while True:
+        over_there = np.array([*(env.tool_position[:2] + HOLE + aside - env.tip[:2]), env.tool_position[2] - 0.015])
+        _, _, terminated, truncated, info = env.step(env.action_toward(over_there, env.tool_yaw, -1.0))
         forces.append(env.privileged().contact_force_n)
-        if truncated:
+        if terminated or truncated:
             break
-    assert env.failure_kind() in ("stuck", "jammed")
+    assert env.failure_kind() == "stuck" and not info["success"]
     assert max(forces) > 1.0
 
 

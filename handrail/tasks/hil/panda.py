@@ -32,6 +32,7 @@ class Progress:
 
     steps: int = 0
     held: int = 0  # consecutive steps in which the goal condition was met
+    blocked: int = 0  # steps in which the object stood against an obstacle
     failure: str = ""
     bias_m: Array = None  # type: ignore[assignment]  # (3,) drawn at reset
     bias_rad: float = 0.0
@@ -110,6 +111,10 @@ class PandaTask(gym.Env[dict[str, Any], Array]):
         """The kind of irreversible failure that has happened, or an empty string."""
         raise AssertionError(f"{type(self).__name__} cannot fail")
 
+    def _blocked(self) -> bool:
+        """Whether the object stands against an obstacle in this instant."""
+        return False
+
     def privileged(self) -> Truth:
         """The truth about this instant."""
         raise AssertionError(f"{type(self).__name__} has no truth")
@@ -151,6 +156,7 @@ class PandaTask(gym.Env[dict[str, Any], Array]):
         progress = self._progress
         progress.steps += 1
         progress.held = progress.held + 1 if self._goal_met() else 0
+        progress.blocked += self._blocked()
         success = progress.held >= self.hold_steps
         failure = "" if success else self._failure()
         terminated = success or bool(failure)

@@ -17,8 +17,8 @@ from handrail.tasks.hil.panda import PandaTask
 
 TUBE_RADIUS_M = 0.008
 CLEARANCE_M = 0.001  # radial
-TIP_M = 0.053  # tube centre to the lowest point of its round bottom
-CAP_M = 0.045  # tube centre to the middle of the cap, where it is gripped
+TIP_M = 0.045  # tube centre to the lowest point of its round bottom
+CAP_M = 0.037  # tube centre to the middle of the cap, where it is gripped
 HOLE_TOP_M = 0.035  # where the tight part begins
 FUNNEL_M = 0.008  # width and height of the lead-in above it
 INSERTED_M = 0.020
@@ -27,6 +27,7 @@ RACK = np.array([0.47, -0.06])  # [m] centre of the range of the rack
 RACK_RANGE = np.array([0.03, 0.03])
 RACK_TURN = np.deg2rad(25.0)
 RACK_TOP_M = 0.035
+RIM_M = 0.035  # radius of the block around the hole
 LYING_RAD = np.deg2rad(53.0)
 
 
@@ -109,11 +110,15 @@ class TubeInsertion(PandaTask):
         lying = self.tube_axis[2] < np.cos(LYING_RAD)
         return "dropped" if lying and not self._gripped(self._tube) else ""
 
+    def _blocked(self) -> bool:
+        """The tip stands on the rim."""
+        on_top = abs(float(self.tip[2]) - HOLE_TOP_M - FUNNEL_M / 2) < 0.008
+        return on_top and TUBE_RADIUS_M < float(np.linalg.norm(self.tip[:2] - HOLE)) < RIM_M
+
     def _excuse(self) -> str:
-        near_hole = np.linalg.norm(self.tip[:2] - HOLE) < 0.05
         if self.depth_m() > 0.002:
             return "jammed"
-        if near_hole and self.tip[2] < HOLE_TOP_M + FUNNEL_M + 0.03:
+        if self._progress.blocked >= self.hold_steps:
             return "stuck"
         return "not_inserted" if self.lifted else "not_grasped"
 
@@ -216,12 +221,12 @@ def _add_tube(world: mujoco.MjsBody) -> None:
     tube.add_freejoint(name="tube")
     slippery = [0.3, 0.002, 0.0001]
     tube.add_geom(
-        name="tube", type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=[0, 0, TUBE_RADIUS_M - TIP_M, 0, 0, 0.03],
+        name="tube", type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=[0, 0, TUBE_RADIUS_M - TIP_M, 0, 0, CAP_M - 0.015],
         size=[TUBE_RADIUS_M, 0, 0], mass=0.02, rgba=[0.85, 0.35, 0.25, 1], friction=slippery, condim=4,
     )  # fmt: skip
     tube.add_geom(
         name="cap", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.013, 0.010, 0.014], pos=[0, 0, CAP_M],
-        mass=0.015, rgba=[0.95, 0.75, 0.2, 1], friction=[1.0, 0.01, 0.0005], condim=4,
+        mass=0.015, rgba=[0.95, 0.75, 0.2, 1], friction=[1.0, 0.03, 0.001], priority=2, condim=4,
     )  # fmt: skip
 
 
