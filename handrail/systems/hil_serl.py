@@ -56,15 +56,25 @@ class Method:
     learner: str  # "rlpd" or "bc"
     online: bool  # the policy acts and learns online
     operator: bool  # a person watches and takes over
+    patience: float = 1.0  # of that person, times their own
+    reaction: float = 1.0
 
 
-METHODS_BY_NAME = {
+TABLE = {
     "bc": Method("bc", online=False, operator=False),
     "rlpd": Method("rlpd", online=True, operator=False),
     "hg-dagger": Method("bc", online=True, operator=True),
     "hil-serl": Method("rlpd", online=True, operator=True),
 }
-METHODS = tuple(METHODS_BY_NAME)
+SENSITIVITY = {
+    "hil-serl-patience-half": replace(TABLE["hil-serl"], patience=0.5),
+    "hil-serl-patience-double": replace(TABLE["hil-serl"], patience=2.0),
+    "hil-serl-reaction-half": replace(TABLE["hil-serl"], reaction=0.5),
+    "hil-serl-reaction-double": replace(TABLE["hil-serl"], reaction=2.0),
+}
+"""The headline under people who wait shorter or longer, and react faster or slower."""
+METHODS_BY_NAME = TABLE | SENSITIVITY
+METHODS, HEADLINE_METHODS = tuple(METHODS_BY_NAME), tuple(TABLE)
 
 
 LEARNER = RLPDConfig(
@@ -99,7 +109,7 @@ class HilSerlConfig:
         record_every: every n-th training episode is kept on disk.
         film: what is kept on disk is filmed; without, nothing is drawn, and no OpenGL library is needed.
         checkpoint_every: online steps between checkpoints, which fall on episode ends.
-        patience_scale, reaction_scale: sensitivity of the headline to the person.
+        patience_scale, reaction_scale: factors on the person's patience and reaction time.
     """
 
     online_steps: int = 30_000
@@ -148,7 +158,8 @@ class Training:
         expert = expert_for(self.scene)
         self.person = Person(
             self.scene, expert, tier=config.tier,
-            patience_scale=config.patience_scale, reaction_scale=config.reaction_scale,
+            patience_scale=config.patience_scale * self.method.patience,
+            reaction_scale=config.reaction_scale * self.method.reaction,
         )  # fmt: skip
         self.demonstrator = Person(self.scene, expert, tier="expert", drives=True)
         self.watched = Supervised(self.env, operator=self.person if self.method.operator else None)
