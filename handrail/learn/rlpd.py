@@ -70,6 +70,7 @@ class RLPDConfig:
         gripper_epsilon: probability of a random gripper command in `explore`.
         initial_std: of the actor before tanh, at the start; plain SAC begins at 1.
         bc_weight: weight of -log N(a; tanh mu(s), sigma(s)) over operator rows in the actor loss (ours); 0 is off.
+        bc_half_life: critic updates in which that weight falls to half; None keeps it.
         bc_min_std: smallest standard deviation in that term; keeps a constant action dimension from ruling the loss.
     """
 
@@ -95,6 +96,7 @@ class RLPDConfig:
     gripper_epsilon: float = 0.01
     initial_std: float = 1.0
     bc_weight: float = 0.0
+    bc_half_life: float | None = None
     bc_min_std: float = 0.1
 
     def __post_init__(self) -> None:
@@ -188,6 +190,12 @@ class RLPD:
     def temperature(self) -> float:
         """alpha."""
         return float(F.softplus(self.actor.raw_temperature.detach()))
+
+    @property
+    def bc_weight(self) -> float:
+        """What is left of `config.bc_weight` after the updates so far."""
+        half_life = self.config.bc_half_life
+        return self.config.bc_weight * (1.0 if half_life is None else 0.5 ** (self.updates / half_life))
 
     def fit_normaliser(self, demonstrations: Batch) -> None:
         """Set the encoder's normalisation, once, before the first update."""
@@ -324,7 +332,7 @@ class RLPD:
         alpha = F.softplus(self.actor.raw_temperature)
         loss = (alpha.detach() * log_pi - q).mean()
         if self.config.bc_weight:
-            loss = loss + self.config.bc_weight * self._bc_loss(batch, outputs)
+            loss = loss + self.bc_weight * self._bc_loss(batch, outputs)
         entropy = -log_pi.detach().mean()
         self._step("actor", loss + alpha * (entropy - self.target_entropy), self._actor_parameters)
         return {"actor_loss": loss.detach(), "entropy": entropy}

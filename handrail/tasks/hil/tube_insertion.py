@@ -184,7 +184,7 @@ def _scene() -> tuple[str, dict[str, bytes]]:
     world = spec.worldbody
     world.add_light(pos=[0.2, 0, 2.5], dir=[0.1, 0, -1], diffuse=[0.35] * 3)
     world.add_camera(name="front", pos=[1.0, 0.0, 0.42], quat=[0.5963678, 0.3799282, 0.3799282, 0.5963678], fovy=40)
-    world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.01], rgba=[0.82, 0.84, 0.87, 1])
+    world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[20, 20, 0.01], rgba=[0.82, 0.84, 0.87, 1])
     _add_rack(world)
     _add_tube(world)
     _add_hole(world)
