@@ -25,7 +25,7 @@ DEBIAN_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 gcc libc6-dev
 
 help:
 	@echo "make demo    train on a simulated Panda with a simulated person, and write a report (10 minutes on 2 cores)"
-	echo "make test    the tests (10 minutes on 2 cores)"
+	echo "make test    the tests (about 3 minutes on 2 cores)"
 	echo "make check   ruff, formatting, pyright, import order, privileged access"
 	echo "make bench   speed, side by side with peers; wants an idle machine"
 	echo "make smoke   the demo in seconds: does everything fit together?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -52,6 +53,16 @@ def markdown(table: Table) -> str:
     parts += ["## Where the numbers come from", f"Code: {table.git}.", "Commands:", _bullets(_code(table.commands))]
     parts += ["Machines:", _bullets(table.machines)]
     return "\n\n".join(parts) + "\n"
+
+
+def inserted(page: str, table: Table) -> str | None:
+    """Put the table between `<!-- table:SYSTEM -->` and `<!-- end -->` of a page; None where it has no such place."""
+    before, mark, rest = page.partition(f"<!-- table:{table.system} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not (mark and end):
+        return None
+    text = re.sub(r"^#", "###", markdown(table), flags=re.MULTILINE)  # it stands below a heading of the page's own
+    return f"{before}{mark}{text}{end}{after}"
 
 
 def shown_columns(table: Table, methods: Mapping[str, Mapping[str, Interval]]) -> list[str]:

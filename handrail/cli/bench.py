@@ -6,13 +6,16 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from handrail.bench.runner import BenchConfig, BenchReport, run_bench
 from handrail.cli.parse import parse
 from handrail.core.errors import InvalidValueError, WriteError, unknown_name
+
+if TYPE_CHECKING:
+    from handrail.bench.table import Table
 
 SUMMARY = "run experiments over tasks, methods and seeds; make tables"
 USAGE = """usage: handrail bench run SYSTEM [--tasks T ...] [--methods M ...] [--seeds N ...] [--budget B] [--workers N]
@@ -58,7 +61,7 @@ class TableFlags:
         budget: smoke, quick, standard or paper.
         results: where the result files are.
         json: print JSON and nothing else.
-        markdown: also write a page of the docs.
+        markdown: also write a page of the docs; one that has a line `<!-- table:SYSTEM -->` gets the table there.
     """
 
     system: Annotated[str, tyro.conf.Positional]
@@ -100,9 +103,7 @@ def _table(argv: list[str]) -> int:
     flags = parse(TableFlags, argv, "handrail bench table")
     table = make_table(flags.system, flags.budget, flags.results)
     if flags.markdown is not None:
-        from handrail.bench.render import markdown
-
-        _write(flags.markdown, markdown(table))
+        _write(flags.markdown, table)
     if flags.json:
         print(json.dumps(table.as_json(), indent=1))
         return 0
@@ -114,13 +115,16 @@ def _table(argv: list[str]) -> int:
     return 0
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, table: Table) -> None:
+    from handrail.bench.render import inserted, markdown
+
     if file.is_dir():
         raise InvalidValueError(
             f"--markdown {file} is a folder, it must be a file: add a name, such as {file / 'table.md'}"
         )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        page = inserted(file.read_text(), table) if file.exists() else None
+        file.write_text(markdown(table) if page is None else page)
     except OSError as error:
         raise WriteError(f"cannot write {file} ({error.strerror}): choose another --markdown") from error

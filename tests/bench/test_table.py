@@ -148,6 +148,17 @@ def test_the_command_line_names_its_verbs(capsys: pytest.CaptureFixture[str], tm
     assert command.main([]) == 0 and "handrail bench run SYSTEM" in capsys.readouterr().out
 
 
+def test_markdown_goes_to_its_place_in_a_page(results: Path, tmp_path: Path) -> None:
+    file = tmp_path / "toy.md"
+    file.write_text("# Toy\n\n## Measured\n\n<!-- table:toy -->\nnothing yet\n<!-- end -->\n\nThe end.\n")
+    for _ in range(2):  # a second time replaces the first
+        assert command.main(["table", "toy", "--results", str(results), "--markdown", str(file)]) == 0
+    page = file.read_text()
+    assert page.startswith("# Toy\n\n## Measured\n\n<!-- table:toy -->\n### toy: measured, budget standard")
+    assert page.endswith("<!-- end -->\n\nThe end.\n")
+    assert "nothing yet" not in page and page.count("#### Left") == 1
+
+
 def test_markdown_into_a_folder_is_refused(results: Path) -> None:
     with pytest.raises(InvalidValueError, match="is a folder, it must be a file"):
         command.main(["table", "toy", "--results", str(results), "--markdown", str(results)])
