@@ -350,12 +350,13 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
         while training.steps < config.online_steps:
             before, overruns = training.steps, training.watched.pacer.overruns
             seed = training_env_seed(training.seed, training.episodes)
+            known = training.described(seed)  # of the policy that begins the episode
             keep = training.episodes % config.record_every == 0 and seed not in recorded
             training.env.rolling = keep and config.film
             steps, losses = training.run_episode()
             training.env.rolling = False
             if keep:
-                record(writer, steps, training.scene, **training.described(seed))
+                record(writer, steps, training.scene, **known)
             summary = episode_summary(steps, training.watched.rate_hz, training.scene.failure_kind())
             summary |= incidents(steps) | {"overruns": training.watched.pacer.overruns - overruns}
             out.log("episode", episode=training.episodes, online_steps=training.steps, **summary)
