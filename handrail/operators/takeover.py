@@ -97,8 +97,8 @@ class TakeoverLaw:
         trouble = self._trouble_now(truth)
         if trouble is TakeoverCause.NONE:
             self._trouble = trouble
-        elif self._trouble is TakeoverCause.NONE:
-            self._begin_trouble(trouble)
+        elif self._trouble is TakeoverCause.NONE or trouble is TakeoverCause.DANGER is not self._trouble:
+            self._begin_trouble(trouble)  # danger is noticed anew, whatever was thought of the trouble before
         if self._trouble is not TakeoverCause.NONE and self._countdown >= 0:
             self._countdown -= 1
             if self._countdown < 0:

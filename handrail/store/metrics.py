@@ -93,6 +93,7 @@ def episode_summary(steps: Sequence[Step], fps: float, failure_kind: str = "") -
         "takeovers": takeovers(steps),
         "operator_steps_by_cause": operator_steps_by_cause(steps),
         "operator_seconds": operator_seconds(steps, fps),
+        "failures": failures(steps),
         "failure_kind": "" if success else failure_kind,
     }
 

@@ -30,7 +30,7 @@ class Progress:
         self._recent: deque[tuple[bool, float]] = deque(maxlen=EPISODES_SHOWN)
 
     def __enter__(self) -> Progress:
-        self._started_s = self._last_line_s = time.monotonic()
+        self._last_line_s = time.monotonic()
         self._bar.start()
         self._task = self._bar.add_task(self.title, total=self.total or None, rates="")
         return self
@@ -51,10 +51,6 @@ class Progress:
     def note(self, text: str) -> None:
         self._bar.update(self._task, rates=text)
         self._line(text)
-
-    def wall_s(self) -> float:
-        """Time spent on this run in this process [s]."""
-        return time.monotonic() - self._started_s
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal and time.monotonic() - self._last_line_s > LINE_EVERY_S:

@@ -73,6 +73,7 @@ def test_summary(make_steps) -> None:
         "takeovers": {"STUCK": 1},
         "operator_steps_by_cause": {"STUCK": 2},
         "operator_seconds": 0.2,
+        "failures": metrics.failures(make_steps(8)),
         "failure_kind": "",
     }
 

@@ -216,7 +216,7 @@ def _add_rack(world: mujoco.MjsBody) -> None:
 
 
 def _add_tube(world: mujoco.MjsBody) -> None:
-    """A round-bottomed tube with a cap whose flats the gripper takes."""
+    """A round-bottomed tube; its cap has flats for the gripper and a rubber sleeve that resists twisting."""
     tube = world.add_body(name="tube", pos=[*RACK, TIP_M + 0.011])
     tube.add_freejoint(name="tube")
     slippery = [0.3, 0.002, 0.0001]
@@ -226,7 +226,7 @@ def _add_tube(world: mujoco.MjsBody) -> None:
     )  # fmt: skip
     tube.add_geom(
         name="cap", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.013, 0.010, 0.014], pos=[0, 0, CAP_M],
-        mass=0.015, rgba=[0.95, 0.75, 0.2, 1], friction=[1.0, 0.03, 0.001], priority=2, condim=4,
+        mass=0.015, rgba=[0.95, 0.75, 0.2, 1], friction=[1.0, 0.1, 0.001], priority=2, condim=4,
     )  # fmt: skip
 
 
