@@ -114,7 +114,7 @@ class Nerves:
 
     def __init__(self, traits: Traits, action_scale: Array, period_s: float, rng: np.random.Generator) -> None:
         self._traits, self._scale, self._period_s, self._rng = traits, action_scale, period_s, rng
-        self._dim = len(action_scale) + 1
+        self._dim = len(action_scale)  # a lapse confuses directions; the gripper has a button of its own
         self._lapse_steps, self._axes = 0, (0, 0)
 
     def execute(self, action: Array) -> Array:

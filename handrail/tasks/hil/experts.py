@@ -80,7 +80,10 @@ class TubeInsertionExpert:
         tool, tip, yaw = env.tool_position, env.tip, env.tool_yaw
         to_hole = tube.HOLE + bias_m[:2] - tip[:2]
         offset = float(np.linalg.norm(to_hole))
-        if offset < 0.012 or env.depth_m() > 0.002:
+        if env.depth_m() > 0.002:  # the hole holds the tip: bring the cap above it, or a tilted tube jams
+            upright = tube.HOLE - (env.object_position + tube.CAP_M * env.tube_axis)[:2]
+            return Waypoint(np.array([*(tool[:2] + upright), tool[2] - 0.05]), yaw, -1.0, True, "insert")
+        if offset < 0.012:
             return Waypoint(np.array([*(tool[:2] + to_hole), tool[2] - 0.05]), yaw, -1.0, True, "insert")
         rise = max(0.0, tube.HOLE_TOP_M + tube.FUNNEL_M + 0.012 - tip[2])
         if tip[2] < tube.RACK_TOP_M + 0.003 or (rise > 0.012 and offset < 0.05):
