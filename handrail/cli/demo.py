@@ -17,7 +17,8 @@ SUMMARY: str = "learn a task with a simulated person who helps, and report"
 DEMO_BUDGETS = {
     "smoke": hil_serl.BUDGETS["smoke"],
     "demo": replace(
-        hil_serl.BUDGETS["standard"], online_steps=10_000, final_episodes=30, record_every=20, evaluate_every=2_000,
+        hil_serl.BUDGETS["standard"], online_steps=10_000, demonstrations=8, final_episodes=30, record_every=20,
+        evaluate_every=2_000,
     ),
 }  # fmt: skip
 
@@ -31,7 +32,7 @@ class Demo:
     seed: int = 0
     """run seed"""
     budget: str = "demo"
-    """demo (about eight minutes on two cores) or smoke (seconds)"""
+    """demo (about five minutes on two cores) or smoke (seconds)"""
     out: Path = Path("runs/demo")
     """where the run and report.html go; an earlier demo there is replaced"""
 

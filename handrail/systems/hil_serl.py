@@ -80,7 +80,7 @@ METHODS, HEADLINE_METHODS = tuple(METHODS_BY_NAME), tuple(TABLE)
 
 LEARNER = RLPDConfig(
     activation="relu", actor_layer_norm=True, learning_rate=6e-4, actor_every=1, discount=0.98, tau=0.01,
-    critic_gain=0.01, initial_temperature=1e-3, target_entropy=-7.0, bc_weight=1.0,
+    critic_gain=0.01, initial_temperature=1e-3, target_entropy=-10.0, bc_weight=1.0,
 )  # fmt: skip
 """What the tuning trials chose over the public defaults (results/tuning.json). Ours: the gripper is a dimension of the
 actor instead of a discrete critic, the actor starts from the demonstrations, and it stays drawn toward the operator's
@@ -104,7 +104,8 @@ class HilSerlConfig:
         bc_updates: updates on the demonstrations before the policy drives, for the cloning methods.
         clone_updates: for the RL methods, updates that clone the demonstrations into the actor, and then as many that
             give its critics their first values (ours; HIL-SERL starts from a random policy).
-        evaluate_every, evaluate_episodes: autonomous check on development seeds during training [steps, episodes].
+        evaluate_every, evaluate_episodes: autonomous check on development seeds, before and during training [steps,
+            episodes].
         final_episodes: episodes of the evaluation that the table reports.
         filmed_episodes: of those, the last ones are kept on disk.
         record_every: every n-th training episode is kept on disk.
@@ -357,6 +358,8 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
         return
     with DatasetWriter(out.episodes, training.scene.fps, images="video") as writer:
         recorded = recorded_env_seeds(out.episodes)
+        if training.steps == 0:
+            _evaluate(training, out)
         while training.steps < config.online_steps:
             before, overruns = training.steps, training.watched.pacer.overruns
             seed = training_env_seed(training.seed, training.episodes)
@@ -373,7 +376,7 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
             out.log("update", online_steps=training.steps, **losses)
             progress.update(training.steps, steps)
             if _passed(before, training.steps, config.evaluate_every):
-                _log_evaluation(out, training, training.evaluate(DEVELOPMENT_ENV_SEEDS[: config.evaluate_episodes]))
+                _evaluate(training, out)
             if _passed(before, training.steps, config.checkpoint_every):
                 out.sync()
                 training.save(out.checkpoint)
@@ -446,6 +449,11 @@ def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
         "failures_online": sum(e["failures"] for e in episodes),
         **{name: sum(e[name] for e in episodes) for name in ("clipped_steps", "stops", "overruns")},
     }
+
+
+def _evaluate(training: Training, out: RunFolder) -> None:
+    """The policy alone on development seeds, on the way."""
+    _log_evaluation(out, training, training.evaluate(DEVELOPMENT_ENV_SEEDS[: training.config.evaluate_episodes]))
 
 
 def _log_evaluation(out: RunFolder, training: Training, evaluation: Evaluation) -> None:
