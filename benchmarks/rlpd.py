@@ -8,9 +8,6 @@ median over pairs. `handrail_actor_every_2` is RLPD at HIL-SERL's default of one
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import statistics
 import sys
 import time
@@ -19,6 +16,7 @@ from collections.abc import Callable
 import gymnasium as gym
 import numpy as np
 import torch
+from idle import Quiet, parser, report
 
 from handrail.core.values import Array, Authority, Step, TakeoverCause
 from handrail.learn.rlpd import RLPD, RLPDConfig
@@ -26,7 +24,7 @@ from handrail.store.ring import ReplayRing
 from handrail.store.samplers import sample_mixed
 
 OBSERVATIONS, ACTIONS, TRANSITIONS, BATCH = 30, 5, 5_000, 256
-IDLE_LOAD = 0.8
+TARGET = 1.25
 
 
 class Still(gym.Env):
@@ -98,39 +96,32 @@ def measure(functions: dict[str, Callable[[int], None]], updates: int, repetitio
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="RLPD updates a second against Stable-Baselines3's SAC")
-    parser.add_argument("--updates", type=int, default=100, help="updates a repetition")
-    parser.add_argument("--repetitions", type=int, default=11)
-    parser.add_argument("--force", action="store_true", help="measure on a loaded machine too")
-    options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > IDLE_LOAD and not options.force:
-        print(
-            f"load average is {load:.2f}, limit {IDLE_LOAD}: wait until the machine is idle, or pass --force",
-            file=sys.stderr,
-        )
-        return 2
+    flags = parser((__doc__ or "").splitlines()[0])
+    flags.add_argument("--updates", type=int, default=100, help="updates a repetition")
+    flags.add_argument("--repetitions", type=int, default=11)
+    options = flags.parse_args()
     torch.set_num_threads(1)
     functions = {
         "handrail": handrail_updates(1),
         "sb3_sac": sb3_updates(),
         "handrail_actor_every_2": handrail_updates(2),
     }
-    print(json.dumps(summary(measure(functions, options.updates, options.repetitions), load), indent=1))
-    return 0
+    with Quiet(options) as quiet:
+        rates = measure(functions, options.updates, 2 if options.smoke else options.repetitions)
+    return report(summary(rates), quiet, options)
 
 
-def summary(rates: dict[str, list[float]], load: float) -> dict[str, object]:
+def summary(rates: dict[str, list[float]]) -> dict[str, object]:
     """Medians, and the median ratio over alternating pairs."""
     pairs = [ours / theirs for ours, theirs in zip(rates["handrail"], rates["sb3_sac"], strict=True)]
+    ratio = statistics.median(pairs)
     return {
         "benchmark": "rlpd",
-        "ratio": round(statistics.median(pairs), 3),
+        "ratio": round(ratio, 3),
         "ratio_range": [round(min(pairs), 3), round(max(pairs), 3)],
-        "target": 1.25,
+        "target": TARGET,
         "updates_per_s": {name: round(statistics.median(values), 1) for name, values in rates.items()},
-        "load_average": round(load, 2),
-        "torch": torch.__version__,
+        "met": ratio >= TARGET,
     }
 
 
