@@ -5,6 +5,7 @@ from .arrays import generator_text, load_generator, load_module, load_optimizer,
 from .encoders import (
     CnnConfig,
     CnnEncoder,
+    Difference,
     EncoderFactory,
     ObservationEncoder,
     StateEncoder,
@@ -17,6 +18,6 @@ from .mlp import Ensemble, Mlp, frozen
 
 __all__ = [
     "CnnConfig", "CnnEncoder", "EncoderFactory", "Ensemble", "Mlp", "ObservationEncoder", "StateEncoder",
-    "StateFactory", "batched", "frozen", "gaussian", "generator_text", "load_generator", "load_module",
+    "Difference", "StateFactory", "batched", "frozen", "gaussian", "generator_text", "load_generator", "load_module",
     "load_optimizer", "module_arrays", "numpy_forward", "optimizer_arrays", "state_sizes",
 ]  # fmt: skip

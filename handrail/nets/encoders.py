@@ -29,38 +29,74 @@ class ObservationEncoder(nn.Module):
         raise InvalidValueError(f"{type(self).__name__} has no encode: derive from it and write one")
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A feature of its own: `length` entries of the concatenated vectors from `first` on, less those from `second` on.
+
+    Where the tool is from the object matters to the millimetre, where both are in the room does not.
+
+    Attributes:
+        scale: divides the difference, in its unit.
+    """
+
+    first: int
+    second: int
+    length: int
+    scale: float = 0.02
+
+
 class StateEncoder(ObservationEncoder):
-    """Concatenates vectors and normalises them; nothing in it is trained.
+    """Concatenates vectors, normalises them, and appends differences; nothing in it is trained.
 
     Args:
         sizes: length of each vector by observation key, in the order of concatenation.
-        clip: normalised features stay within +-clip: a feature that never moved in the demonstrations cannot explode.
+        differences: features appended to the normalised vectors.
+        clip: features stay within +-clip: one that never moved in the demonstrations cannot explode.
         min_std: smallest standard deviation divided by, in the unit of the feature.
     """
 
-    def __init__(self, sizes: Mapping[str, int], clip: float = 5.0, min_std: float = 1e-2) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        differences: Sequence[Difference] = (),
+        clip: float = 5.0,
+        min_std: float = 1e-2,
+    ) -> None:
         super().__init__()
-        self.sizes, self.clip, self.min_std = dict(sizes), clip, min_std
-        self.output_dim = sum(self.sizes.values())
+        self.sizes, self.differences, self.clip, self.min_std = dict(sizes), tuple(differences), clip, min_std
+        width = sum(self.sizes.values())
+        self.output_dim = width + sum(difference.length for difference in self.differences)
         self.mean: Tensor
         self.scale: Tensor
         self.register_buffer("mean", torch.zeros(self.output_dim))
         self.register_buffer("scale", torch.ones(self.output_dim))
+        for difference in self.differences:
+            self.scale[width : width + difference.length] = 1.0 / difference.scale
+            width += difference.length
 
     def fit(self, batch: Batch) -> None:
-        """Set mean and standard deviation from the observations of `batch`."""
+        """Set mean and standard deviation of the vectors from the observations of `batch`."""
         rows = np.concatenate([batch.observation[key] for key in self.sizes], axis=1).astype(np.float64)
-        self.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
-        self.scale.copy_(torch.from_numpy(1.0 / np.maximum(rows.std(axis=0), self.min_std)))
+        width = rows.shape[1]
+        self.mean[:width] = torch.from_numpy(rows.mean(axis=0))
+        self.scale[:width] = torch.from_numpy(1.0 / np.maximum(rows.std(axis=0), self.min_std))
 
     def encode(self, observation: Mapping[str, Array]) -> Tensor:
-        rows = torch.from_numpy(np.concatenate([observation[key] for key in self.sizes], axis=1, dtype=np.float32))
+        rows = torch.from_numpy(self._columns([observation[key] for key in self.sizes]))
         return rows.sub_(self.mean).mul_(self.scale).clamp_(-self.clip, self.clip)
 
     def encode_one(self, observation: Observation) -> Array:
         """One unbatched observation -> (output_dim,), in NumPy."""
-        row = np.concatenate([np.asarray(observation[key], np.float32) for key in self.sizes])
+        row = self._columns([np.asarray(observation[key], np.float32) for key in self.sizes])
         return np.clip((row - self.mean.numpy()) * self.scale.numpy(), -self.clip, self.clip)
+
+    def _columns(self, vectors: Sequence[Array]) -> Array:
+        """The vectors side by side along the last axis, then the differences, float32."""
+        row = np.concatenate(vectors, axis=-1, dtype=np.float32)
+        apart = [
+            row[..., d.first : d.first + d.length] - row[..., d.second : d.second + d.length] for d in self.differences
+        ]
+        return np.concatenate([row, *apart], axis=-1) if apart else row
 
 
 @dataclass(frozen=True)
@@ -120,9 +156,10 @@ class StateFactory:
     """Factory of a `StateEncoder` over the vectors of an observation."""
 
     sizes: Mapping[str, int] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
 
     def __call__(self, generator: torch.Generator) -> StateEncoder:
-        return StateEncoder(self.sizes)
+        return StateEncoder(self.sizes, self.differences)
 
 
 def state_sizes(observation: Observation, keys: Sequence[str] = VECTORS) -> dict[str, int]:

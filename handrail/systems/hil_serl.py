@@ -23,7 +23,7 @@ from handrail.core.errors import InvalidValueError, unknown_name
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Observation, Proposal, Step
 from handrail.learn import BC, RLPD, BCConfig, RLPDConfig
-from handrail.nets import state_sizes
+from handrail.nets import Difference, StateFactory, state_sizes
 from handrail.operators import Person
 from handrail.operators.traits import FIRST_TRAINING_DRAW
 from handrail.run.demonstrate import demonstrate
@@ -47,6 +47,7 @@ TASKS = ("PickCube", "TubeInsertion")
 DEMONSTRATOR_DRAW = FIRST_TRAINING_DRAW + 1_000  # + run seed: who shows the task
 OPERATOR_DRAW = FIRST_TRAINING_DRAW  # + run seed: who watches the training
 
+OBJECT_FROM_TOOL = Difference(first=18, second=15, length=3)  # of "environment_state" and "state" [m]
 RATE_WINDOW = 3_000  # online steps over which the first and the last intervention rate are taken
 
 
@@ -169,7 +170,7 @@ class Training:
         self.online, self.demonstrations = (ReplayRing(config.online_steps + 10_000) for _ in range(2))
         self.rng = np.random.default_rng([seed, 1])
         observation, _ = self.env.reset(seed=0)
-        shape = state_sizes(observation), self.env.action_space.shape[0]  # type: ignore[index]
+        shape = StateFactory(state_sizes(observation), (OBJECT_FROM_TOOL,)), self.env.action_space.shape[0]  # type: ignore[index]
         self.learner = RLPD(config.rlpd, *shape, seed) if self.method.learner == "rlpd" else BC(config.bc, *shape, seed)
         self.episodes, self.demonstration_seconds = 0, 0.0
         self._clock = RealClock()

@@ -10,7 +10,7 @@ import torch
 
 from handrail.core.contracts import Encoder
 from handrail.core.errors import InvalidValueError
-from handrail.nets import CnnConfig, CnnEncoder, StateEncoder, batched, state_sizes
+from handrail.nets import CnnConfig, CnnEncoder, Difference, StateEncoder, batched, state_sizes
 from handrail.store.ring import Batch
 
 
@@ -75,3 +75,12 @@ def test_state_sizes_and_batched():
 def test_error_no_vector():
     with pytest.raises(InvalidValueError, match=r"none of .'state', 'environment_state'.: name its vectors"):
         state_sizes({"images.front": np.zeros((4, 4, 3), np.uint8)})
+
+
+def test_differences_are_appended_on_their_own_scale() -> None:
+    encoder = StateEncoder({"state": 3, "environment_state": 2}, (Difference(first=3, second=1, length=2, scale=0.5),))
+    state, pose = np.array([[9.0, 1.0, 2.0]], np.float32), np.array([[1.5, 1.75]], np.float32)
+    rows = {"state": state, "environment_state": pose}
+    assert encoder.output_dim == 7
+    np.testing.assert_allclose(encoder.encode(rows)[0, 5:], [1.0, -0.5])
+    np.testing.assert_allclose(encoder.encode_one({k: v[0] for k, v in rows.items()}), encoder.encode(rows)[0])
