@@ -77,4 +77,4 @@ def _title(dataset: Dataset, index: int) -> str:
     steps = f" after {int(meta.policy_version):,} steps" if meta.policy_version.isdecimal() else ""
     if recorded.is_evaluation(meta):
         return f"alone{steps} of practice"
-    return f"in training{steps}: " + ("the operator takes over" if lengths else "nobody needs to help")
+    return f"training{steps}: " + ("operator takes over" if lengths else "nobody needs to help")
