@@ -19,6 +19,8 @@ from handrail.core.errors import CheckpointError
 from handrail.core.provenance import git_hash
 from handrail.core.values import Array
 
+from .atomic import fsync_folder
+
 TENSORS, META, DONE = "tensors.safetensors", "meta.json", "done.json"
 
 
@@ -95,7 +97,7 @@ def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)  # a crash here leaves `.old`, which `load` still finds
     new.rename(folder)
-    _sync_folder(folder.parent)
+    fsync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -104,14 +106,6 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _recovered(folder: Path) -> Path:
