@@ -1,0 +1,56 @@
+"""Trajectories: order, ends of episodes, windows that stop where an episode does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from handrail.core.errors import InvalidValueError, SchemaError
+from handrail.core.values import Authority, Step, TakeoverCause
+from handrail.store.trajectories import Trajectories, concatenate
+
+
+def steps(first: int, count: int, terminated: bool = True, key: str = "state") -> list[Step]:
+    def step(i: int) -> Step:
+        now, after = ({key: np.array([float(n)]), "task": "push"} for n in (i, i + 1))
+        end = i == first + count - 1
+        return Step(
+            now, after, np.array([i], np.float32), np.array([-i], np.float32), None, None, Authority.ASSISTANT,
+            TakeoverCause.NONE, 1.0, 0.5, 0.0, float(i), float(i % 2), terminated and end, not terminated and end,
+            False, 0.0, 0.0,
+        )  # fmt: skip
+
+    return [step(i) for i in range(first, first + count)]
+
+
+def test_rows_keep_their_order_and_the_ends_of_their_episodes() -> None:
+    data = Trajectories.of([steps(0, 3), steps(10, 2, terminated=False)])
+    assert data.reward.tolist() == [0, 1, 2, 10, 11]
+    assert data.cost.tolist() == [0, 1, 0, 0, 1]
+    assert data.last.tolist() == [False, False, True, False, True]
+    assert data.terminated.tolist() == [False, False, True, False, False]
+    assert data.proposed[:, 0].tolist() == [0, -1, -2, -10, -11]
+    assert data.episodes() == [slice(0, 3), slice(3, 5)]
+    assert list(data.observation) == ["state"]  # a text is not a column
+    assert data.next_observation["state"][:, 0].tolist() == [1, 2, 3, 11, 12]
+    assert data.batch().terminated.tolist() == data.terminated.tolist()
+
+
+def test_a_window_stops_where_its_episode_does() -> None:
+    data = Trajectories.of([steps(0, 3), steps(10, 4)])
+    window, valid = data.window(np.array([0, 1, 3]), 3)
+    assert window.reward.tolist() == [[0, 1, 2], [1, 2, 2], [10, 11, 12]]
+    assert valid.tolist() == [[True, True, True], [True, True, False], [True, True, True]]
+    assert window.observation["state"].shape == (3, 3, 1)
+
+
+def test_parts_join_when_they_have_the_same_keys() -> None:
+    joined = concatenate([Trajectories.of([steps(0, 2)]), Trajectories.of([steps(5, 1)])])
+    assert joined.reward.tolist() == [0, 1, 5]
+    with pytest.raises(SchemaError, match="'other' is in one part only"):
+        concatenate([Trajectories.of([steps(0, 2)]), Trajectories.of([steps(0, 2, key="other")])])
+
+
+def test_nothing_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="hold 0 steps"):
+        Trajectories.of([[]])
