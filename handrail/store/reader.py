@@ -95,7 +95,8 @@ class Episode:
     def observation(self, step: int) -> dict[str, Array]:
         """Vectors at `step`, by their key without "observation."."""
         return {
-            key.removeprefix(OBSERVATION): self.columns[key][step] for key in self._dataset.schema.observation_vectors
+            key.removeprefix(OBSERVATION): np.atleast_1d(self.columns[key][step])  # a vector of length 1 stays one
+            for key in self._dataset.schema.observation_vectors
         }
 
     def next_observation(self, step: int) -> dict[str, Array]:
@@ -149,11 +150,12 @@ class Episode:
     def _build(self, i: int, observation: Mapping[str, Array], following: Mapping[str, Array]) -> Step:
         at = self._at(i)
         operator = self._helper(i, "operator_action", at("intervention", False))
+        action = np.atleast_1d(self.columns["action"][i])
         return Step(
             observation=observation,
             next_observation=following,
-            action=self.columns["action"][i],
-            policy_action=at("policy_action", self.columns["action"][i]),
+            action=action,
+            policy_action=np.atleast_1d(at("policy_action", action)),
             operator_action=operator,
             assistant_action=self._helper(i, "assistant_action", False),
             authority=Authority(int(at("authority", 2 if at("intervention", False) else 0))),
@@ -183,7 +185,7 @@ class Episode:
         """The operator's or the assistant's action, None where they had none."""
         flag = self.columns.get(f"has_{key}")
         present = bool(flag[i]) if flag is not None else bool(otherwise)
-        return self.columns.get(key, self.columns["action"])[i] if present else None
+        return np.atleast_1d(self.columns.get(key, self.columns["action"])[i]) if present else None
 
 
 class Dataset:

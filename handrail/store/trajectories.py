@@ -6,13 +6,14 @@ Order is kept, and so are costs, ends of episodes and what the driver had propos
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from handrail.core.errors import InvalidValueError, SchemaError
 from handrail.core.values import Array, Observation, Step
+from handrail.store.reader import Dataset
 from handrail.store.ring import Batch
 
 
@@ -57,6 +58,12 @@ class Trajectories:
             authority=np.array([step.authority for step in steps], np.int64),
         )
 
+    @classmethod
+    def read(cls, dataset: Dataset, episodes: Sequence[int] | None = None) -> Trajectories:
+        """All episodes of a dataset, or those of `episodes`, without images."""
+        chosen = range(dataset.num_episodes) if episodes is None else episodes
+        return cls.of([dataset.episode(index).steps() for index in chosen])
+
     def rows(self, index: Array | slice) -> Trajectories:
         """The steps at `index`, of any shape, in that order."""
         return _join([self], lambda columns: columns[0][index])
@@ -65,6 +72,18 @@ class Trajectories:
         """The rows of each episode."""
         ends = np.flatnonzero(self.last) + 1
         return [slice(int(start), int(end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def pieces(self, chosen: Array) -> Trajectories:
+        """The steps where `chosen` (N,) holds, each run of them an episode of its own.
+
+        Raises:
+            InvalidValueError: it holds nowhere.
+        """
+        if not chosen.any():
+            raise InvalidValueError(f"none of {len(self)} steps is chosen: a piece has at least 1 step")
+        found = self.rows(chosen)
+        follows = np.append(chosen[1:], False)[chosen]  # the next step is chosen as well
+        return replace(found, last=found.last | ~follows)
 
     def window(self, starts: Array, length: int) -> tuple[Trajectories, Array]:
         """The `length` steps from each of `starts` (B,): columns (B, length, ...), and which of them are real.

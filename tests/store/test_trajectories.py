@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from handrail.core.errors import InvalidValueError, SchemaError
 from handrail.core.values import Authority, Step, TakeoverCause
+from handrail.store import Dataset, DatasetWriter, EpisodeMeta
 from handrail.store.trajectories import Trajectories, concatenate
 
 
@@ -49,6 +52,28 @@ def test_parts_join_when_they_have_the_same_keys() -> None:
     assert joined.reward.tolist() == [0, 1, 5]
     with pytest.raises(SchemaError, match="'other' is in one part only"):
         concatenate([Trajectories.of([steps(0, 2)]), Trajectories.of([steps(0, 2, key="other")])])
+
+
+def test_a_piece_ends_where_the_choice_or_the_episode_does() -> None:
+    data = Trajectories.of([steps(0, 4), steps(10, 3)])
+    pieces = data.pieces(np.array([True, False, True, True, True, True, False]))
+    assert pieces.reward.tolist() == [0, 2, 3, 10, 11]
+    assert pieces.last.tolist() == [True, False, True, False, True]
+    with pytest.raises(InvalidValueError, match="none of 7 steps"):
+        data.pieces(np.zeros(7, bool))
+
+
+def test_a_dataset_reads_back_as_it_was(tmp_path: Path) -> None:
+    episodes = [steps(0, 3), steps(10, 2, terminated=False)]
+    with DatasetWriter(tmp_path, fps=80) as writer:
+        for episode in episodes:
+            for step in episode:
+                writer.add(step)
+            writer.commit(EpisodeMeta(task="push", instruction="push"))
+    read, kept = Trajectories.read(Dataset(tmp_path)), Trajectories.of(episodes)
+    for name in ("action", "proposed", "reward", "cost", "terminated", "last", "authority"):
+        assert np.array_equal(getattr(read, name), getattr(kept, name)), name
+    assert np.array_equal(read.next_observation["state"], kept.next_observation["state"])
 
 
 def test_nothing_is_refused() -> None:
