@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,9 +103,22 @@ class ReplayRing:
         Raises:
             InvalidValueError: the ring is empty.
         """
-        if len(self) == 0:
-            raise InvalidValueError("replay ring holds 0 steps: add at least one step before sampling")
-        return self._gather(rng.integers(self._tail, self._head, batch_size) % self.capacity)
+        return self._gather(self._draw(batch_size, rng) % self.capacity)
+
+    def sample_chunks(self, batch_size: int, horizon: int, rng: np.random.Generator) -> Batch:
+        """Draw as `sample` does, with the `horizon` actions from each step on: actions (B, H, A).
+
+        Steps belong together while one begins where the other ended; past the end the last action is repeated.
+
+        Raises:
+            InvalidValueError: the ring is empty.
+        """
+        at = self._draw(batch_size, rng)
+        batch, actions = self._gather(at % self.capacity), []
+        for _ in range(horizon):
+            actions.append(self._columns["action"][at % self.capacity])
+            at = at + self._continues(at)
+        return replace(batch, action=np.stack(actions, axis=1))
 
     def all(self) -> Batch:
         """Every step kept, oldest first."""
@@ -133,6 +146,27 @@ class ReplayRing:
         self._columns = _refill(_under(state, "columns/"), self.capacity)
         self._images = _refill(_under(state, "images/"), self._frame_capacity)
         self._last = _under(state, "last/") or None
+
+    def _draw(self, count: int, rng: np.random.Generator) -> Array:
+        """`count` numbers of steps kept, with replacement."""
+        if len(self) == 0:
+            raise InvalidValueError("replay ring holds 0 steps: add at least one step before sampling")
+        return rng.integers(self._tail, self._head, count)
+
+    def _continues(self, at: Array) -> Array:
+        """Whether the step after each of `at` (B,) is kept and observes first what that one observed last."""
+        after = np.minimum(at + 1, self._head - 1)
+        same = after > at
+        for key in self._columns:
+            if key.startswith("observation/"):
+                ended, begun = (
+                    self._columns[f"next_{key}"][at % self.capacity],
+                    self._columns[key][after % self.capacity],
+                )
+                same &= (ended == begun).reshape(len(at), -1).all(1)
+        if self._images:
+            same &= self._columns["next_frame"][at % self.capacity] == self._columns["frame"][after % self.capacity]
+        return same
 
     def _require_schema(self, row: Mapping[str, Array]) -> None:
         known = {key: column.shape[1:] for key, column in self._columns.items() if key not in ("frame", "next_frame")}

@@ -187,16 +187,24 @@ class Training:
         return self._earlier_s + (self._clock.now_ns() - self._started_ns) / SECOND_NS
 
     def prepare(self) -> None:
-        """Demonstrations into their buffer, normalisation from them, and a cloned policy where a method starts so."""
+        """Demonstrations, and what a method learns from them before its policy drives."""
+        self.collect_demonstrations()
+        self.learn_demonstrations()
+
+    def collect_demonstrations(self) -> None:
+        """Demonstrations into their buffer."""
         supervised = Supervised(self.env, operator=self.demonstrator)
         for _, steps in demonstrate(supervised, self.config.demonstrations, self.seed, DEMONSTRATOR_DRAW + self.seed):
             self.demonstration_seconds += len(steps) / supervised.rate_hz
             for step in steps:
                 self.demonstrations.add(step)
+
+    def learn_demonstrations(self) -> None:
+        """Normalisation from the demonstrations, and a cloned policy where a method starts so."""
         self.learner.fit_normaliser(self.demonstrations.all())
         if isinstance(self.learner, BC):
             for _ in range(self.config.bc_updates):
-                self.learner.update(self.demonstrations.sample(self.config.bc.batch_size, self.rng))
+                self.learner.update(self.chunk_batch())
         else:
             for _ in range(self.config.clone_updates):
                 self.learner.clone(self.demonstrations.sample(self.config.rlpd.batch_size, self.rng))
@@ -225,12 +233,15 @@ class Training:
     def learn(self, metrics: bool) -> dict[str, float]:
         """The updates of one online step."""
         if isinstance(self.learner, BC):
-            return self.learner.update(self.demonstrations.sample(self.config.bc.batch_size, self.rng), metrics=metrics)
+            return self.learner.update(self.chunk_batch(), metrics=metrics)
         return self.learner.update(self.mixed_batches(), metrics=metrics)
 
     def mixed_batches(self) -> list[Batch]:
         rlpd = self.config.rlpd
         return sample_mixed(self.online, self.demonstrations, rlpd.batch_size, self.rng, rlpd.utd)
+
+    def chunk_batch(self) -> Batch:
+        return self.demonstrations.sample_chunks(self.config.bc.batch_size, self.config.bc.horizon, self.rng)
 
     def explorer(self) -> Policy:
         return _Exploring(self.learner) if isinstance(self.learner, RLPD) else self.learner

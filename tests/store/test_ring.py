@@ -228,3 +228,34 @@ def test_stack_and_concatenate_keep_every_image():
     batch = concatenate([stack(film(9, 1)), stack(film(1, 9))])
     np.testing.assert_array_equal(batch.observation["images.front"][:, 0, 0, 0], batch.observation["state"][:, 0])
     assert len(batch) == 18
+
+
+def test_chunks_from_the_ring_end_where_the_run_of_steps_ends() -> None:
+    ring = ReplayRing(8)
+    for start, count in ((0, 3), (10, 2), (20, 6)):  # the first run is overwritten
+        for i in range(start, start + count):
+            ring.add(step(vector(i), vector(i + 1), action=float(i)))
+    batch = ring.sample_chunks(500, 4, np.random.default_rng(0))
+    assert batch.action.shape == (500, 4, 2)
+    first = batch.observation["state"][:, 0]
+    last = np.where(first < 20, 11, 25)
+    assert set(first) == {10, 11, 20, 21, 22, 23, 24, 25}
+    assert np.array_equal(batch.action[:, :, 0], np.minimum(first[:, None] + np.arange(4), last[:, None]))
+
+
+def test_chunks_of_one_action_are_the_same_draws_as_steps() -> None:
+    ring = ReplayRing(16)
+    for one in numbered(20):
+        ring.add(one)
+    chunked = ring.sample_chunks(32, 1, np.random.default_rng(1))
+    plain = ring.sample(32, np.random.default_rng(1))
+    assert np.array_equal(chunked.action[:, 0], plain.action) and np.array_equal(chunked.reward, plain.reward)
+
+
+def test_chunks_from_a_ring_with_images_end_with_the_film() -> None:
+    ring = ReplayRing(20)
+    for one in film(episodes=2, length=3):
+        ring.add(one)
+    batch = ring.sample_chunks(64, 6, np.random.default_rng(2))
+    assert batch.action.shape == (64, 6, 2)
+    assert np.array_equal(ring._continues(np.arange(6)), [True, True, False, True, True, False])
