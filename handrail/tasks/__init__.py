@@ -13,6 +13,10 @@ from handrail.tasks.gl import require_mujoco
 require_mujoco()
 
 TASKS = {
+    "BoundedPush": "handrail.tasks.failurebench.bounded_push:BoundedPush",
+    "BoundedSoccer": "handrail.tasks.failurebench.bounded_soccer:BoundedSoccer",
+    "FragilePushWall": "handrail.tasks.failurebench.fragile_push_wall:FragilePushWall",
+    "ObstructedPush": "handrail.tasks.failurebench.obstructed_push:ObstructedPush",
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",
     "TubeInsertion": "handrail.tasks.hil.tube_insertion:TubeInsertion",
 }
