@@ -63,7 +63,7 @@ def draw(rng: np.random.Generator) -> Setting:
         "min_std": float(rng.choice([0.03, 0.1, 0.3])),
         "batch_size": int(rng.choice([128, 256])),
     }
-    return {"bc": bc, "bc_updates": round(_log_uniform(rng, *BC_UPDATES), -2)}
+    return {"bc": bc, "bc_updates": int(_log_uniform(rng, *BC_UPDATES))}
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -114,10 +114,11 @@ class ReplayRing:
             InvalidValueError: the ring is empty.
         """
         at = self._draw(batch_size, rng)
-        batch, actions = self._gather(at % self.capacity), []
-        for _ in range(horizon):
-            actions.append(self._columns["action"][at % self.capacity])
+        batch = self._gather(at % self.capacity)
+        actions = [batch.action]
+        for _ in range(horizon - 1):
             at = at + self._continues(at)
+            actions.append(self._columns["action"][at % self.capacity])
         return replace(batch, action=np.stack(actions, axis=1))
 
     def all(self) -> Batch:
