@@ -36,7 +36,7 @@ RUN_SEED = 100
 TRIAL_SEEDS, CONFIRM_SEEDS = DEVELOPMENT_ENV_SEEDS[:20], DEVELOPMENT_ENV_SEEDS
 CONFIRMED = 2
 ONLINE_STEPS = {"bc": 1, "hg-dagger": 6_000, "rlpd": 9_000}  # that of bc counts nothing: it is offline
-BC_UPDATES = (2_000, 8_000)
+BC_UPDATES = (1_000, 4_000)
 WINNERS = 3  # of bc, tried first by hg-dagger
 
 Setting = dict[str, Any]
@@ -76,7 +76,7 @@ class Search:
     def __init__(self, method: str, task: str, file: Path) -> None:
         self.method, self.task, self.file = method, task, file
         self._learners: dict[int, Any] = {}
-        self._shown: Training | None = None
+        self._first: Training | None = None
 
     def run(self, count: int) -> None:
         settings = self.settings(count)
@@ -109,8 +109,8 @@ class Search:
     def _record(self, number: int, setting: Setting, seeds: range) -> None:
         if number not in self._learners:
             self._learners[number] = self._train(setting)
-        assert self._shown is not None
-        score = evaluate(self._shown.alone, self._learners[number], seeds).success_rate
+        assert self._first is not None
+        score = evaluate(self._first.alone, self._learners[number], seeds).success_rate
         config = {"trial": number, "run_seed": RUN_SEED, "online_steps": ONLINE_STEPS[self.method], **setting}
         record_trial(Trial("hil-serl", self.task, self.method, config, seeds, score), self.file)
         sys.stdout.write(f"{self.task} {self.method} trial {number}: {score:.2f} on {len(seeds)} seeds, {setting}\n")
@@ -118,11 +118,11 @@ class Search:
 
     def _train(self, setting: Setting) -> Any:
         """Train from demonstrations, the same in all trials, to the end of the online phase."""
-        training = Training(self.task, self.method, RUN_SEED, configured(setting, ONLINE_STEPS[self.method]))
-        if self._shown is None:
+        scene = self._first.scene if self._first else None
+        training = Training(self.task, self.method, RUN_SEED, configured(setting, ONLINE_STEPS[self.method]), scene)
+        if self._first is None:
             training.collect_demonstrations()
-            self._shown = training
-            self._demonstrations = training.demonstrations.state()
+            self._first, self._demonstrations = training, training.demonstrations.state()
         training.demonstrations.load_state(self._demonstrations)
         training.learn_demonstrations()
         while training.method.online and training.steps < training.config.online_steps:

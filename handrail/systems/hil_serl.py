@@ -152,11 +152,17 @@ BUDGETS: dict[str, HilSerlConfig] = {
 
 
 class Training:
-    """The state of one run: what `save` writes and `load` brings back, to go on bit for bit."""
+    """The state of one run: what `save` writes and `load` brings back, to go on bit for bit.
 
-    def __init__(self, task: str, method: str, seed: int, config: HilSerlConfig) -> None:
+    Args:
+        scene: one of `task` that is there already; a new one takes seconds.
+    """
+
+    def __init__(
+        self, task: str, method: str, seed: int, config: HilSerlConfig, scene: PandaTask | None = None
+    ) -> None:
         self.task, self.method, self.seed, self.config = task, METHODS_BY_NAME[method], seed, config
-        self.scene: PandaTask = make(task)
+        self.scene: PandaTask = scene or make(task)
         self.env = Film(self.scene)
         expert = expert_for(self.scene)
         self.person = Person(
