@@ -17,6 +17,7 @@ TASKS = {
     "BoundedSoccer": "handrail.tasks.failurebench.bounded_soccer:BoundedSoccer",
     "FragilePushWall": "handrail.tasks.failurebench.fragile_push_wall:FragilePushWall",
     "ObstructedPush": "handrail.tasks.failurebench.obstructed_push:ObstructedPush",
+    "TransferCube": "handrail.tasks.bimanual.transfer_cube:TransferCube",
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",
     "TubeInsertion": "handrail.tasks.hil.tube_insertion:TubeInsertion",
 }

@@ -1,0 +1,118 @@
+"""Closed-form kinematics of the ViperX 300s: three joints place the wrist, three axes through it turn it (Pieper 1968).
+
+All poses are in the arm's own base frame, x forward and z up; a tool's x axis is its approach, its y axis the one along
+which the fingers open. Scalar arithmetic on purpose: one inverse takes about 15 microseconds, NumPy would take 100.
+"""
+
+from __future__ import annotations
+
+from math import acos, atan2, cos, hypot, pi, sin
+
+import numpy as np
+
+from handrail.core.values import Array
+
+SHOULDER_M = 0.12705  # height of the shoulder axis over the base
+UPPER_M = (0.05955, 0.3)  # shoulder to elbow at rest: forward, up
+FOREARM_M = 0.3  # elbow to the wrist's centre
+TOOL_M = 0.209744  # wrist's centre to the tool point between the pads (ours: 14 mm behind the finger tips)
+LOW = np.array([-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158])  # [rad]
+HIGH = np.array([3.14158, 1.25664, 1.6057, 3.14158, 2.23402, 3.14158])  # [rad]
+
+WOUND_RAD = 2.2  # of forearm roll, beyond which the wrist's other turn is taken (ours)
+_LOW, _HIGH = LOW.tolist(), HIGH.tolist()
+_UPPER_LENGTH = hypot(*UPPER_M)
+_UPPER_RISE = atan2(UPPER_M[1], UPPER_M[0])  # elevation of the upper arm at rest [rad]
+_REACH = (abs(_UPPER_LENGTH - FOREARM_M) + 0.05, _UPPER_LENGTH + FOREARM_M - 0.002)  # [m] shoulder to wrist
+_SINGULAR = 0.02  # sine of the wrist angle below which roll and rotation are one axis
+
+
+def forward(joints: Array) -> tuple[Array, Array]:
+    """Tool position (3,) [m] and rotation (3, 3) for joints (6,) [rad]."""
+    waist, shoulder, elbow, roll, wrist, rotate = (float(joint) for joint in joints)
+    pitch = shoulder + elbow
+    reach = UPPER_M[0] * cos(shoulder) + UPPER_M[1] * sin(shoulder) + FOREARM_M * cos(pitch)
+    height = SHOULDER_M - UPPER_M[0] * sin(shoulder) + UPPER_M[1] * cos(shoulder) - FOREARM_M * sin(pitch)
+    rotation = _about_z(waist) @ _about_y(pitch) @ _about_x(roll) @ _about_y(wrist) @ _about_x(rotate)
+    centre = np.array([reach * cos(waist), reach * sin(waist), height])
+    return centre + TOOL_M * rotation[:, 0], rotation
+
+
+def inverse(position: Array, rotation: Array, near: Array) -> Array:
+    """Joints (6,) [rad] that bring the tool to a pose; of the two turns of the wrist, the one nearer to `near` (6,).
+
+    A forearm rolled by more than `WOUND_RAD` changes to the other turn. A pose out of reach is answered with the
+    nearest distance of the wrist that is in reach, joints beyond their range with the end of the range: the answer is
+    always a valid command.
+    """
+    r = rotation.tolist()
+    x, y, z = (along - TOOL_M * row[0] for along, row in zip(position.tolist(), r, strict=True))
+    waist = atan2(y, x)
+    shoulder, elbow = _place_wrist(hypot(x, y), z - SHOULDER_M)
+    roll, wrist, rotate = _turn_wrist(r, waist, shoulder + elbow, near)
+    joints = (waist, shoulder, elbow, roll, wrist, rotate)
+    return np.array([min(max(joint, low), high) for joint, low, high in zip(joints, _LOW, _HIGH, strict=True)])
+
+
+def _place_wrist(reach: float, height: float) -> tuple[float, float]:
+    """Shoulder and elbow [rad] with the elbow up, by the law of cosines."""
+    distance = min(max(hypot(reach, height), _REACH[0]), _REACH[1])
+    rise = atan2(height, reach)
+    a, b = _UPPER_LENGTH, FOREARM_M
+    upper = rise + acos(_unit((a * a + distance * distance - b * b) / (2 * a * distance)))
+    fore = rise - acos(_unit((b * b + distance * distance - a * a) / (2 * b * distance)))
+    shoulder = _UPPER_RISE - upper
+    return shoulder, -fore - shoulder
+
+
+def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -> tuple[float, float, float]:
+    """Forearm roll, wrist angle and wrist rotation [rad]: R_forearm^T R = Rx(roll) Ry(wrist) Rx(rotate)."""
+    cw, sw, cp, sp = cos(waist), sin(waist), cos(pitch), sin(pitch)
+    first = [cw * r[0][j] + sw * r[1][j] for j in range(3)]
+    m00, m01, m02 = (cp * first[j] - sp * r[2][j] for j in range(3))
+    m10, m11, m12 = (cw * r[1][j] - sw * r[0][j] for j in range(3))
+    m20 = sp * first[0] + cp * r[2][0]
+    was_roll, was_wrist, was_rotate = near.tolist()[3:]
+    bend = hypot(m10, m20)
+    if bend < _SINGULAR:  # one axis: keep the roll, the rotation does the rest
+        return was_roll, atan2(bend, m00), _near(atan2(-m12, m11) - was_roll, was_rotate)
+    best, least = (0.0, 0.0, 0.0), float("inf")
+    for sign in (1.0, -1.0):
+        wrist = sign * atan2(bend, m00)
+        roll = _near(atan2(sign * m10, -sign * m20), was_roll)
+        rotate = _near(atan2(sign * m01, sign * m02), was_rotate)
+        outside = max(0.0, abs(roll) - WOUND_RAD) + max(0.0, _LOW[4] - wrist, wrist - _HIGH[4])
+        cost = abs(roll - was_roll) + abs(wrist - was_wrist) + abs(rotate - was_rotate) + 100.0 * outside
+        if cost < least:
+            best, least = (roll, wrist, rotate), cost
+    return best
+
+
+def _near(angle: float, reference: float) -> float:
+    """The same angle within half a turn of `reference`, or inside (-pi, pi] where that would leave the range."""
+    turned = reference + (angle - reference + pi) % (2 * pi) - pi
+    return turned if abs(turned) <= pi else (angle + pi) % (2 * pi) - pi
+
+
+def _unit(value: float) -> float:
+    return min(1.0, max(-1.0, value))
+
+
+def _about_x(angle: float) -> Array:
+    c, s = cos(angle), sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def _about_y(angle: float) -> Array:
+    c, s = cos(angle), sin(angle)
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+
+
+def _about_z(angle: float) -> Array:
+    c, s = cos(angle), sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def tool_rotation(yaw: float, pitch: float = pi / 2, roll: float = 0.0) -> Array:
+    """Rotation (3, 3) of a tool that looks down by `pitch` from the horizontal toward `yaw`, rolled about its approach."""
+    return _about_z(yaw) @ _about_y(pitch) @ _about_x(roll)

@@ -1,0 +1,64 @@
+"""Handled badly, every bimanual task really fails, for the reason it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from handrail.core.values import Array
+from handrail.tasks import make
+from handrail.tasks.bimanual.experts import BimanualExpert, follow
+
+
+def mishandled(env, until: Callable[[], bool], badly: Callable[[Array], Array], seed: int = 0, steps: int = 150):
+    """Follow the expert until a moment, then spoil its actions; return the last info."""
+    env.reset(seed=seed)
+    expert = BimanualExpert(env)
+    for _ in range(env.horizon):
+        if until():
+            break
+        _, _, terminated, truncated, info = env.step(expert.act())
+        assert not (terminated or truncated), env.failure_kind()
+    for _ in range(steps):
+        _, _, terminated, truncated, info = env.step(badly(expert.act()))
+        if terminated or truncated:
+            break
+    return info
+
+
+def opened(action: Array) -> Array:
+    """Both grippers let go."""
+    action[[6, 13]] = 1.0
+    return action
+
+
+def test_transfer_cube_dropped_in_the_air() -> None:
+    env = make("TransferCube")
+    info = mishandled(env, lambda: env.waypoint().phase == "lift" and env.position("cube")[2] > 0.12, opened)
+    assert env.failure_kind() == "dropped" and info["cost"] == 1 and not info["success"]
+
+
+def test_transfer_cube_pushed_off_the_table() -> None:
+    env = make("TransferCube")
+    env.reset(seed=0)
+    env.data.qpos[env._objects.places["cube"]][:3] = (0.2, 0.23, 0.02)
+    env.data.qvel[env._objects.velocities["cube"]] = (0.0, -1.0, 0.0)
+    for _ in range(50):
+        _, _, terminated, _, info = env.step(env.home)
+        if terminated:
+            break
+    assert env.failure_kind() in ("off_table", "dropped") and info["cost"] == 1
+
+
+def test_transfer_cube_on_the_other_mat_is_no_success() -> None:
+    env = make("TransferCube", horizon=250)
+    env.reset(seed=0, options={"goal": 0})
+    expert = BimanualExpert(env)
+    env._progress.goal = 1  # the person changes their mind; the task does not
+    for _ in range(env.horizon):
+        action = follow(env, expert.waypoint())
+        env._progress.goal = 0
+        _, reward, terminated, truncated, info = env.step(action)
+        assert reward == 0.0 and not terminated
+        env._progress.goal = 1
+    assert truncated and info["goal_reached"] == 1 and not info["success"]
+    assert env.failure_kind() == "wrong_goal"
