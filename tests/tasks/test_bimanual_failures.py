@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from handrail.core.values import Array
 from handrail.tasks import make
 from handrail.tasks.bimanual.experts import BimanualExpert, follow
+from handrail.tasks.bimanual.moves import present
+from handrail.tasks.bimanual.values import BimanualWaypoint
 
 
 def mishandled(env, until: Callable[[], bool], badly: Callable[[Array], Array], seed: int = 0, steps: int = 150):
@@ -62,3 +66,37 @@ def test_transfer_cube_on_the_other_mat_is_no_success() -> None:
         env._progress.goal = 1
     assert truncated and info["goal_reached"] == 1 and not info["success"]
     assert env.failure_kind() == "wrong_goal"
+
+
+def test_peg_dropped_in_the_air() -> None:
+    env = make("PegInsertion")
+    info = mishandled(env, lambda: env.waypoint().phase == "align", opened)
+    assert env.failure_kind() == "dropped" and info["cost"] == 1
+
+
+def test_peg_breaks_when_pressed_between_the_holes() -> None:
+    env = make("PegInsertion")
+
+    def press(action: Array) -> Array:
+        """Straight onto the wall between the holes, 4 cm too far."""
+        left, rotation = env.waypoint().left, env.rotation("block")
+        aside = abs(float(env._tip()[1])) > 0.003
+        place = env.position("block") + rotation @ (0.159 + (0.02 if aside else -0.04), 0.0, 0.0)
+        return follow(env, BimanualWaypoint(left, present(env, 1, "peg", place, rotation), "press"))
+
+    info = mishandled(env, lambda: env.waypoint().phase == "align" and env._tip()[0] < 0.04, press)
+    assert env.failure_kind() == "broken" and info["cost"] == 1
+
+
+def test_peg_in_the_other_hole_is_no_success() -> None:
+    env = make("PegInsertion", horizon=200)
+    env.reset(seed=0, options={"goal": 0})
+    expert = BimanualExpert(env)
+    for _ in range(env.horizon):
+        env._progress.goal = 1
+        action = expert.act()
+        env._progress.goal = 0
+        _, _, terminated, truncated, info = env.step(action)
+        assert not terminated
+    assert truncated and info["goal_reached"] == 1 and env.failure_kind() == "wrong_goal"
+    assert np.isclose(env.depth_m(0), 0.0) and env.depth_m(1) >= 0.03

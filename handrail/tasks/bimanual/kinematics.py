@@ -114,5 +114,5 @@ def _about_z(angle: float) -> Array:
 
 
 def tool_rotation(yaw: float, pitch: float = pi / 2, roll: float = 0.0) -> Array:
-    """Rotation (3, 3) of a tool that looks down by `pitch` from the horizontal toward `yaw`, rolled about its approach."""
+    """Rotation (3, 3) of a tool that looks down by `pitch` from the horizontal toward `yaw`, rolled about itself."""
     return _about_z(yaw) @ _about_y(pitch) @ _about_x(roll)

@@ -48,6 +48,14 @@ def retreat(waypoint: Waypoint, distance_m: float = STANDOFF_M, grip: float = OP
     return replace(waypoint, position=waypoint.position - distance_m * approach, grip=grip)
 
 
+def present(
+    task: BimanualTask, side: int, name: str, place: Array, rotation: Array, grip: float = SQUEEZE, pace: float = 1.0
+) -> Waypoint:
+    """Bring the held body `name` to a pose (3,), (3, 3), however it lies in the fingers."""
+    held = task.rotation(name).T @ task.tool_rotation(side)
+    return carry(task, side, name, place, quaternion_of(rotation @ held), grip, pace)
+
+
 def carry(
     task: BimanualTask, side: int, name: str, place: Array, quaternion: Array, grip: float = SQUEEZE, pace: float = 1.0
 ) -> Waypoint:

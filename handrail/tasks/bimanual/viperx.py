@@ -1,8 +1,8 @@
 """The scene that all bimanual tasks share: gym-aloha's two ViperX arms across a table, ready for objects to be added.
 
 Bodies, joints, meshes and inertias are gym-aloha's. Ours: position servos with damping instead of its dry friction
-of up to 60 N m (which leaves the tool centimetres off and cannot be back-driven), gravity compensation, boxes instead of
-meshes where fingers and palms touch things, and a gripper whose force grows with the commanded squeeze up to a limit.
+of up to 60 N m (which leaves the tool centimetres off and cannot be back-driven), gravity compensation, boxes
+instead of meshes where fingers and palms touch things, and a gripper whose force grows with the squeeze up to a limit.
 """
 
 from __future__ import annotations
