@@ -189,9 +189,7 @@ def load_ledger(root: Path, schema: Schema, index: Index) -> tuple[Ledger, bool]
     total, counted = _stored_stats(root)
     ledger = Ledger(root, schema, len(index.rows), index.num_steps, tasks_of(index, known))
     first = _rows_after(index, counted)
-    ledger.stats = total if first else {}
-    for values in _stats_rows(root, index, first):
-        ledger.stats = stats.merge(ledger.stats, values)
+    ledger.stats = stats.merge_all([total if first else {}, *_stats_rows(root, index, first)])
     fresh = first == len(index.rows) and known == ledger.tasks and _says(root, ledger)
     return ledger, fresh
 

@@ -12,8 +12,8 @@ from .episode_meta import META_TYPES
 from .layout import FilePosition
 from .schema import Schema
 
-LEAN = {"use_dictionary": False, "write_statistics": False, "store_schema": False}
-"""One-row files of some 250 columns: all that makes big Parquet files small makes these big and slow."""
+LEAN = {"use_dictionary": False, "write_statistics": False, "store_schema": False, "compression": "none"}
+"""One-row files of some 280 columns: all that makes big Parquet files small makes these big and slow."""
 
 
 def video_columns(key: str, at: FilePosition, start_s: float, stop_s: float) -> dict[str, Any]:
@@ -29,14 +29,18 @@ def video_columns(key: str, at: FilePosition, start_s: float, stop_s: float) -> 
 ROW_TYPES = {"tasks": pa.list_(pa.string()), **META_TYPES}
 
 
-def episode_table(rows: list[tuple[dict[str, Any], stats.Stats]], schema: Schema) -> pa.Table:
-    """Rows of `meta/episodes` with their statistics, columns in LeRobot's order and our metadata last."""
-    keys = [key for key in rows[0][0] if key != "task_index"]  # LeRobot keeps that one among the statistics
+def row_fields(row: Mapping[str, Any], schema: Schema) -> list[tuple[str, pa.DataType]]:
+    """Columns of `meta/episodes` with their types: LeRobot's in its order, statistics, and our metadata last."""
+    keys = [key for key in row if key != "task_index"]  # LeRobot keeps that one among the statistics
     plain = [key for key in keys if not key.startswith("meta/episodes/") and key not in META_TYPES]
-    fields = [(key, _row_type(key)) for key in plain]
-    fields += stats.fields(schema.features)
     rest = [key for key in keys if key not in plain]
-    fields += [(key, _row_type(key)) for key in rest]
+    typed = [[(key, _row_type(key)) for key in some] for some in (plain, rest)]
+    return [*typed[0], *stats.fields(schema.features), *typed[1]]
+
+
+def episode_table(rows: list[tuple[dict[str, Any], stats.Stats]], schema: Schema) -> pa.Table:
+    """Rows of `meta/episodes` with their statistics."""
+    fields = row_fields(rows[0][0], schema)
     values: list[Mapping[str, Any]] = [{**row, **stats.columns(row_stats)} for row, row_stats in rows]
     arrays = [pa.array([value.get(key) for value in values], kind) for key, kind in fields]
     return pa.Table.from_arrays(arrays, names=[key for key, _ in fields])

@@ -148,7 +148,12 @@ def from_json(text: str) -> Stats:
 
 def columns(stats: Stats) -> dict[str, Any]:
     """The `stats/<feature>/<name>` values of one row of `meta/episodes`."""
-    return {f"stats/{key}/{name}": feature[name].tolist() for key, feature in stats.items() for name in NAMES}
+    return {column: values.tolist() for column, values in stat_arrays(stats).items()}
+
+
+def stat_arrays(stats: Stats) -> FeatureStats:
+    """The same as arrays."""
+    return {f"stats/{key}/{name}": feature[name] for key, feature in stats.items() for name in NAMES}
 
 
 def fields(features: Features) -> list[tuple[str, pa.DataType]]:
@@ -181,9 +186,9 @@ def from_columns(row: Mapping[str, Any]) -> Stats:
     return stats
 
 
-def merge_all(episodes: Sequence[Stats]) -> Stats:
-    """Statistics of a dataset from those of its episodes."""
+def merge_all(parts: Sequence[Stats]) -> Stats:
+    """Statistics of a dataset from those of its parts, in order; the first may be empty."""
     total: Stats = {}
-    for stats in episodes:
+    for stats in parts:
         total = merge(total, stats)
     return total

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from .derived import Ledger, WriterLock, parquet_bytes, read_info, rebuild, sche
 from .episode_meta import EpisodeMeta
 from .index import EpisodeRow, append_journal, load_index
 from .layout import FilePosition
-from .rows import LEAN, episode_table, video_columns
+from .rows import video_columns
 from .schema import IMAGE_MODES, Schema, features_of
+from .stencil import RowFiles
 from .video import choose_encoder, video_info
 
 DERIVED_PERIOD_NS = SECOND_NS
@@ -167,9 +168,8 @@ class DatasetWriter:
         columns = buffer.columns(episode, self._next_step, ledger.task_index(text))
         episode_stats = stats.episode_stats(columns, ledger.schema.features) | self._camera_stats
         row = self._row(meta, episode, buffer.length)
-        schema, path = ledger.schema, layout.episodes_file(self.root, self._position)
-        table = episode_table([(row, episode_stats)], schema)
-        sides = self._sides(episode, columns) | {path: lambda: parquet_bytes(table, **LEAN)}
+        path = layout.episodes_file(self.root, self._position)
+        sides = self._sides(episode, columns) | {path: lambda: self._row_files.contents(row, episode_stats)}
         prepared = self._prepare(sides)
         merged = stats.merge(ledger.stats, episode_stats)
         prepared()
@@ -198,6 +198,11 @@ class DatasetWriter:
     @property
     def _position(self) -> FilePosition:
         return FilePosition.of_number(self._next_file)
+
+    @cached_property
+    def _row_files(self) -> RowFiles:
+        assert self._ledger is not None
+        return RowFiles(self._ledger.schema)
 
     def _begin(self, step: Step) -> None:
         """Open the buffers of an episode; the first step of all decides the schema."""
