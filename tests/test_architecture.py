@@ -197,6 +197,7 @@ def rejected(folder: str, code: str) -> bool:
         ("learn", "truth = env.privileged()"),
         ("learn", "ask = env.unwrapped.snapshot"),
         ("assist", "getattr(env, 'privileged')()"),
+        ("assist", "here = env.snapshot()"),
         ("store", "import pickle"),
         ("nets", "from cloudpickle import loads"),
         ("nets", "torch.load(path)"),

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
 Observation = Mapping[str, Array | str]
 """"state" (S,), "environment_state" (E,), "images.<camera>" (H, W, 3) uint8, "task" str; unbatched."""
+
+
+def as_mapping(observation: Any) -> Observation:
+    """An `Observation`: a mapping as it is, a bare array as its "state"."""
+    return observation if isinstance(observation, dict) else {"state": np.asarray(observation)}
 
 
 class Authority(IntEnum):

@@ -24,6 +24,7 @@ from handrail.core.values import (
     Step,
     StepView,
     TakeoverCause,
+    as_mapping,
 )
 from handrail.run.supervisor import Decision, Supervisor
 
@@ -177,11 +178,6 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
 
     def _is_stale(self) -> bool:
         return self.stale_after_s > 0.0 and self.pacer.elapsed_s() - self._stamp_s > self.stale_after_s
-
-
-def as_mapping(observation: Any) -> Observation:
-    """An `Observation`: a mapping as it is, a bare array as its "state"."""
-    return observation if isinstance(observation, dict) else {"state": np.asarray(observation)}
 
 
 def _heard(

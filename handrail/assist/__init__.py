@@ -1,0 +1,10 @@
+"""What runs beside a policy: monitors, triggers and recoveries."""
+
+from __future__ import annotations
+
+from handrail.assist.oracle import LookAhead
+from handrail.assist.recovery import PolicyRecovery, Rejection, Scripted
+from handrail.assist.safety_q import SafetyQMonitor
+from handrail.assist.triggers import Never, Threshold, Timer
+
+__all__ = ["LookAhead", "Never", "PolicyRecovery", "Rejection", "SafetyQMonitor", "Scripted", "Threshold", "Timer"]
