@@ -136,9 +136,9 @@ class Ramp:
     level: float = 0.0
 
     def update(self, target: float) -> float:
-        target = float(np.clip(target, 0.0, 1.0)) if target == target else 0.0
+        target = min(1.0, max(0.0, float(target))) if target == target else 0.0
         step = 1.0 if self.steps == 0 else 1.0 / self.steps
-        self.level += float(np.clip(target - self.level, -step, step))
+        self.level += min(step, max(-step, target - self.level))  # np.clip of a number costs ten times as much
         return self.level
 
     def reset(self) -> None:

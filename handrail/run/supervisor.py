@@ -8,7 +8,7 @@ from typing import Literal
 from handrail.core.arbiter import Ramp, StopLatch, arbitrate
 from handrail.core.chunk import ChunkQueue
 from handrail.core.contracts import Monitor, Recovery, Trigger
-from handrail.core.errors import unknown_name
+from handrail.core.errors import InvalidValueError, unknown_name
 from handrail.core.values import Array, Assessment, Authority, Command, Intent, Observation, Proposal
 
 Assist = Literal["on", "shadow", "off"]
@@ -22,7 +22,7 @@ class Decision:
     Attributes:
         command: what the robot is told, before limits.
         assessment: of the driver's proposed action.
-        executed: of the executed action; differs from `assessment` during assistance only.
+        executed: of the executed action; differs from `assessment` during assistance only, and where it was asked for.
         level: what the trigger asked for, in [0, 1]; in shadow mode it is logged and does not act.
         assistant: the assistant's action (A,), if it made one.
     """
@@ -41,6 +41,9 @@ class Supervisor:
     Args:
         assist: "on" acts; "shadow" computes and logs level and risk without acting; "off" does not even assess.
         ramp_steps: steps over which the assistant's level rises and falls; 0 switches.
+        assess_executed: during assistance, ask the monitor about the executed action as well, and record that. False
+            asks once a step, about the driver's action, and records that: for monitors that are expensive, or that
+            remember what they were asked.
     """
 
     monitor: Monitor | None = None
@@ -48,6 +51,7 @@ class Supervisor:
     recovery: Recovery | None = None
     assist: Assist = "on"
     ramp_steps: int = 0
+    assess_executed: bool = True
     _queue: ChunkQueue = field(default_factory=ChunkQueue, repr=False)
     _stop: StopLatch = field(default_factory=StopLatch, repr=False)
 
@@ -63,16 +67,22 @@ class Supervisor:
         self._queue.discard()
 
     def decide(self, observation: Observation, driver: Proposal, intent: Intent | None, hold: Array) -> Decision:
-        """Turn one step's proposals into a `Decision`; `hold` (A,) is what a stop executes."""
+        """Turn one step's proposals into a `Decision`; `hold` (A,) is what a stop executes.
+
+        Raises:
+            InvalidValueError: the recovery proposed an action of another width than A.
+        """
         assessment, level = self._assess(observation, driver.actions[0])
         assistant = self._assist(observation, assessment) if level > 0.0 else None
+        if assistant is not None and driver.source is not Authority.OPERATOR:  # guidance has a width of its own
+            _require_width(assistant.actions, hold)
         acting = assistant if self.assist == "on" else None
         stop = self._stop.update(intent)
         command = arbitrate(driver, acting, intent, level, stop, hold)
         if assistant is None or (acting is not None and command.authority is not Authority.ASSISTANT):
             self._queue.discard()
         executed = assessment
-        if command.authority is Authority.ASSISTANT and self.monitor is not None:
+        if command.authority is Authority.ASSISTANT and self.monitor is not None and self.assess_executed:
             executed = self.monitor.assess(observation, command.action)
         return Decision(command, assessment, executed, level, None if assistant is None else assistant.actions[0])
 
@@ -95,3 +105,12 @@ class Supervisor:
             self._queue.refill(proposal)
             action = self._queue.next()
         return None if action is None else Proposal(action[None], Authority.ASSISTANT)
+
+
+def _require_width(actions: Array, hold: Array) -> None:
+    """Blending would stretch an action of one number over all dimensions without a word."""
+    if actions.shape[1:] != hold.shape:
+        raise InvalidValueError(
+            f"the recovery proposed an action of shape {actions.shape[1:]}, the driver's have {hold.shape}: "
+            "give one number per action dimension"
+        )
