@@ -82,16 +82,14 @@ def test_on_real_time_every_nominal_time_is_served_or_counted() -> None:
     scheduler = Scheduler(
         RealClock(), 2 * MS, [Loop.at(500, "device", lambda: None), Loop.at(30, "eyes", lambda: None)]
     )
-    stamps: list[int] = []
+    before_ns = 0
     while scheduler.now_ns() < 60 * MS:
-        stamps.append(scheduler.now_ns())
+        before_ns = scheduler.now_ns()
         scheduler.tick()
-    last_ns = stamps[-1]
     for loop in scheduler.loops:
         count = scheduler.counts[loop.name]
-        assert count.calls + count.missed == pytest.approx(1 + last_ns // loop.period_ns, abs=1)
+        assert 1 + before_ns // loop.period_ns <= count.calls + count.missed <= 1 + scheduler.now_ns() // loop.period_ns
         assert count.calls >= 1
-    assert stamps == sorted(stamps)
 
 
 def test_streams_of_other_rates_join_without_the_loop_knowing() -> None:

@@ -1,0 +1,153 @@
+"""Guidance as a force: impedance rendering with saturation, and a tank that bounds the energy it may inject.
+
+`tau = s * level * sat(K_a (q_des - q) + D_a (qd_des - qd), tau_max)`, with s in [0, 1] what the tank can pay for.
+Energy tanks are those of Franken et al. 2011 (two-layer bilateral teleoperation) and Ferraguti et al. 2013 (variable
+stiffness); energy is observed exactly, as torque held over a period times the distance moved in it (Stramigioli et al.
+2005). Gains, sizes and the rule for s are ours.
+
+The bound. Let v be `speed_reserve` and P the period. As long as no guided joint moves further than v P in a period,
+
+    work done by guidance on the arm <= tank_j + energy that damping had taken out of the arm
+
+at every tick, whatever the operator does and whatever is desired; and over any span of time the same with what the tank
+held at its beginning. Nothing is guided above `speed_max`, so that v is only passed by an arm that gains v - speed_max
+within one period (2000 rad/s^2). Should one do so, the tank goes negative by at most sum |tau_i| (|dq_i| - v P),
+and guidance stays off until damping has paid that back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handrail.core.errors import InvalidValueError
+from handrail.core.values import Array
+from handrail.operators.leaders import Guide, bounded
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """One value per joint of an arm and its trigger. All values are ours.
+
+    Attributes:
+        stiffness: K_a [N m/rad]. 0.1 rad off at the first three joints is full torque.
+        damping: D_a [N m s/rad].
+        torque_max: tau_max [N m]: about 4 N at a hand 0.45 m from the base.
+        tank_j: energy in the tank at the beginning [J].
+        tank_max_j: the most it may hold [J].
+        speed_max: joint speed [rad/s] above which nothing is guided.
+        speed_reserve: joint speed [rad/s] for whose work the tank must hold enough before a torque is applied.
+        period_s: of the loop that renders.
+    """
+
+    stiffness: tuple[float, ...] = (20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 1.0)
+    damping: tuple[float, ...] = (0.5, 0.5, 0.5, 0.05, 0.05, 0.05, 0.02)
+    torque_max: tuple[float, ...] = (2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.2)
+    tank_j: float = 1.0
+    tank_max_j: float = 2.0
+    speed_max: float = 6.0
+    speed_reserve: float = 10.0
+    period_s: float = 0.002
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.tank_j <= self.tank_max_j:
+            raise InvalidValueError(
+                f"tank_j is {self.tank_j}, must be in [0, tank_max_j = {self.tank_max_j}]: raise tank_max_j"
+            )
+        if not 0.0 < self.speed_max <= self.speed_reserve:
+            raise InvalidValueError(
+                f"speed_max is {self.speed_max}, must be in (0, speed_reserve = {self.speed_reserve}]: lower it"
+            )
+        for name in ("stiffness", "damping", "torque_max"):
+            if min(getattr(self, name)) < 0.0:
+                raise InvalidValueError(
+                    f"guidance {name} is {getattr(self, name)}, must be >= 0: 0 leaves a joint free"
+                )
+
+
+class EnergyTank:
+    """Energy that guidance may still inject."""
+
+    def __init__(self, initial_j: float, maximum_j: float) -> None:
+        self._initial_j, self._maximum_j = initial_j, maximum_j
+        self.reset()
+
+    def reset(self) -> None:
+        self.level_j = self._initial_j
+        self.injected_j = 0.0  # net work of guidance on the arm
+        self.returned_j = 0.0  # offered by damping; what did not fit is lost
+
+    def share(self, worst_j: float) -> float:
+        """The largest share in [0, 1] of a torque that can be paid for if it does its worst."""
+        return 1.0 if worst_j <= self.level_j else max(0.0, self.level_j) / worst_j
+
+    def settle(self, work_j: float, dissipated_j: float = 0.0) -> None:
+        """Pay for work done, take in what was dissipated elsewhere (>= 0)."""
+        self.injected_j += work_j
+        self.returned_j += dissipated_j
+        self.level_j = min(self._maximum_j, self.level_j - work_j + dissipated_j)
+
+
+class Guidance:
+    """Turns desired joint positions and a level into torque. One call of `torque` per period, in order.
+
+    Args:
+        config: of one arm.
+        arms: how many arms the joint vectors hold.
+    """
+
+    def __init__(self, config: GuidanceConfig | None = None, arms: int = 2) -> None:
+        self.config = config or GuidanceConfig()
+        c = self.config
+        self._stiffness, self._damping, self.torque_max = (
+            np.tile(np.asarray(values, float), arms) for values in (c.stiffness, c.damping, c.torque_max)
+        )
+        guided = self.torque_max > 0.0
+        self._weight = guided / np.where(guided, self.torque_max, 1.0) / max(int(guided.sum()), 1)  # of a mean share
+        self.tank = EnergyTank(c.tank_j, c.tank_max_j)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an episode: a full tank, and nothing felt."""
+        self.tank.reset()
+        self.last = np.zeros_like(self.torque_max)  # (D,) torque held now
+        self.effort_j = 0.0  # integral of sum |tau_i qd_i|
+        self._felt, self._ticks = 0.0, 0
+        self._q: Array | None = None
+
+    @property
+    def mean_share(self) -> float:
+        """Mean of |tau_i| / tau_max_i over joints and periods since `reset`: transparency, 0 is none felt."""
+        return self._felt / max(self._ticks, 1)
+
+    def torque(self, q: Array, qd: Array, guide: Guide | None, dissipated_j: float = 0.0) -> Array:
+        """Torque (D,) [N m] for the next period.
+
+        Args:
+            q, qd: joint positions (D,) [rad] and velocities [rad/s] now.
+            guide: where to, and how strongly; None for nowhere.
+            dissipated_j: energy that the loop's damping took out of the arm in the last period, >= 0.
+        """
+        if self._q is not None:
+            moved = self.last * (q - self._q)
+            self.tank.settle(float(moved.sum()), dissipated_j)
+            self.effort_j += float(np.abs(moved).sum())
+        self._q = q
+        self.last = self._affordable(self._wanted(q, qd, guide), qd)
+        self._felt += float(self._weight @ np.abs(self.last))
+        self._ticks += 1
+        return self.last
+
+    def _wanted(self, q: Array, qd: Array, guide: Guide | None) -> Array:
+        if guide is None or guide.level <= 0.0:
+            return np.zeros_like(self.torque_max)
+        velocity = 0.0 if guide.velocity is None else guide.velocity
+        pull = self._stiffness * (guide.desired - q) + self._damping * (velocity - qd)
+        return min(guide.level, 1.0) * bounded(pull, self.torque_max)
+
+    def _affordable(self, torque: Array, qd: Array) -> Array:
+        if np.abs(qd).max() > self.config.speed_max:
+            return np.zeros_like(torque)
+        worst_j = float(np.abs(torque).sum()) * self.config.speed_reserve * self.config.period_s
+        return self.tank.share(worst_j) * torque

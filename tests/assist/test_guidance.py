@@ -1,0 +1,206 @@
+"""Guidance as torque: the formula, saturation, and that it never injects more energy than the tank holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handrail.assist.guidance import EnergyTank, Guidance, GuidanceConfig
+from handrail.core import SECOND_NS, SimulatedClock
+from handrail.core.errors import InvalidValueError
+from handrail.operators.leaders import DIM, PERIOD_NS, Guide, LeaderConfig, LeaderLoop
+from handrail.operators.replicas import SimulatedLeaders
+from handrail.run.scheduler import Loop, Scheduler
+
+HOME = np.tile([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.5], 2)
+CONFIG = GuidanceConfig()
+ENDLESS = replace(CONFIG, tank_j=1e6, tank_max_j=1e6)
+STILL = np.zeros(DIM)
+PERIOD_S = PERIOD_NS / SECOND_NS
+REACH_RAD = CONFIG.speed_reserve * PERIOD_S
+
+
+def test_torque_is_the_saturated_impedance_times_the_level() -> None:
+    rng = np.random.default_rng(0)
+    k, d, top = (np.tile(v, 2) for v in (CONFIG.stiffness, CONFIG.damping, CONFIG.torque_max))
+    guidance = Guidance(ENDLESS)
+    for _ in range(50):
+        q, qd, desired, velocity = rng.normal(0.0, [[0.5], [1.0], [0.5], [1.0]], (4, DIM))
+        level = rng.uniform()
+        guidance.reset()
+        expected = level * np.clip(k * (desired - q) + d * (velocity - qd), -top, top)
+        np.testing.assert_allclose(guidance.torque(q, qd, Guide(desired, level, velocity)), expected, atol=1e-12)
+        guidance.reset()
+        expected = level * np.clip(k * (desired - q) - d * qd, -top, top)
+        np.testing.assert_allclose(guidance.torque(q, qd, Guide(desired, level)), expected, atol=1e-12)
+
+
+def test_no_guide_and_level_zero_are_transparent() -> None:
+    guidance = Guidance()
+    for guide in (None, Guide(HOME + 1.0, 0.0), Guide(HOME + 1.0, -1.0)):
+        assert np.array_equal(guidance.torque(HOME, STILL, guide), STILL)
+    assert guidance.mean_share == 0.0
+    assert guidance.tank.level_j == CONFIG.tank_j
+
+
+def test_a_level_above_one_is_one() -> None:
+    guidance = Guidance()
+    assert np.abs(guidance.torque(HOME, STILL, Guide(HOME + 9.0, 7.0))).max() == max(CONFIG.torque_max)
+
+
+def test_energy_is_torque_times_the_distance_it_was_held_over() -> None:
+    guidance = Guidance()
+    torque = guidance.torque(HOME, STILL, Guide(HOME + 0.05, 1.0))
+    moved = np.full(DIM, 0.004)
+    guidance.torque(HOME + moved, STILL, None)
+    assert guidance.tank.injected_j == pytest.approx(torque @ moved)
+    assert guidance.tank.level_j == pytest.approx(CONFIG.tank_j - torque @ moved)
+    assert guidance.effort_j == pytest.approx(np.abs(torque * moved).sum())
+
+
+def test_the_torque_fades_as_the_tank_empties() -> None:
+    full = Guidance(ENDLESS).torque(HOME, STILL, Guide(HOME + 9.0, 1.0))
+    worst_j = np.abs(full).sum() * CONFIG.speed_reserve * CONFIG.period_s
+    for share in (0.0, 0.3, 1.0, 2.0):
+        nearly = Guidance(replace(CONFIG, tank_j=share * worst_j))
+        np.testing.assert_allclose(nearly.torque(HOME, STILL, Guide(HOME + 9.0, 1.0)), min(share, 1.0) * full)
+
+
+def test_a_joint_that_is_too_fast_is_not_guided() -> None:
+    qd = STILL.copy()
+    qd[3] = -CONFIG.speed_max * 1.01
+    assert not Guidance().torque(HOME, qd, Guide(HOME + 9.0, 1.0)).any()
+
+
+def test_the_tank_keeps_books() -> None:
+    tank = EnergyTank(1.0, 2.0)
+    tank.settle(0.4)
+    tank.settle(-0.1, 0.2)
+    assert (tank.level_j, tank.injected_j, tank.returned_j) == pytest.approx((0.9, 0.3, 0.2))
+    tank.settle(0.0, 50.0)
+    assert tank.level_j == 2.0  # what does not fit is lost
+    assert tank.share(4.0) == 0.5
+    tank.settle(2.5)
+    assert tank.share(1.0) == 0.0
+    tank.reset()
+    assert (tank.level_j, tank.injected_j, tank.returned_j) == (1.0, 0.0, 0.0)
+
+
+class Run:
+    """Both simulated arms with coupling and guidance, and an operator who pushes them about; books kept apart."""
+
+    def __init__(self, config: GuidanceConfig, ticks: int, hand: float, seed: int, adversary: bool = False) -> None:
+        self.rng, self.clock, self.hand, self.adversary = np.random.default_rng(seed), SimulatedClock(), hand, adversary
+        self.leaders, self.guidance = SimulatedLeaders(), Guidance(config)
+        self.leaders.reset(HOME)
+        self.loop = LeaderLoop(self.leaders, self.clock, self.guidance)
+        self.damping = np.tile(LeaderConfig().damping, 2)
+        self.work, self.dissipated, self.excess, self.tank = [], [], [], []
+        self.pushing, self.level = np.zeros(DIM), 0.0
+        loops = [
+            Loop.at(self.rng.uniform(20.0, 90.0), "decide", self._decide),
+            Loop("operator", PERIOD_NS, self._push),
+            Loop("device", PERIOD_NS, self.loop.act),
+            Loop("physics", PERIOD_NS, self._step),
+        ]
+        Scheduler(self.clock, PERIOD_NS, loops).run_until(ticks * PERIOD_NS)
+
+    def _decide(self) -> None:
+        self.loop.follower.put(self.leaders.read()[0] + self.rng.normal(0.0, 0.05, DIM))
+        self.level = float(self.rng.uniform()) if not self.adversary else 1.0 - self.level
+        self.desired = HOME + self.rng.normal(0.0, 0.3, DIM) * (not self.adversary) + 0.3 * self.adversary
+        self.loop.guide.put(Guide(self.desired, self.level, self.rng.normal(0.0, 0.5, DIM) * (not self.adversary)))
+
+    def _push(self) -> None:
+        scale = self.hand * np.tile([1.0, 1.0, 1.0, 0.05, 0.3, 0.02, 0.02], 2)
+        if self.adversary:  # goes along with guidance, and comes back while there is none
+            self.leaders.hand_torque = scale * (1.0 if self.level else -1.0)
+        elif self.rng.random() < 0.02:
+            self.leaders.hand_torque = scale * self.rng.normal(0.0, 1.0, DIM)
+
+    def _step(self) -> None:
+        q, qd = self.leaders.read()
+        torque = self.guidance.last.copy()
+        self.leaders.step()
+        moved = self.leaders.read()[0] - q
+        self.work.append(float(torque @ moved))
+        self.dissipated.append(max(0.0, float((self.damping * qd) @ moved)))
+        self.excess.append(float(np.abs(torque) @ np.maximum(np.abs(moved) - REACH_RAD, 0.0)))
+        self.tank.append(self.guidance.tank.level_j)
+
+    @property
+    def injected_j(self) -> np.ndarray:
+        return np.cumsum(self.work)
+
+    @property
+    def allowed_j(self) -> np.ndarray:
+        return self.guidance.config.tank_j + np.cumsum(self.dissipated)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_guidance_never_injects_more_than_the_tank_and_what_damping_returned(seed: int) -> None:
+    config = replace(CONFIG, tank_j=float(np.random.default_rng(seed).uniform(0.0, 0.5)))
+    run = Run(config, ticks=3000, hand=2.0, seed=seed)
+    assert max(run.excess) == 0.0  # no joint outran the reserve: the bound is exact
+    assert (run.injected_j <= run.allowed_j + 1e-9).all()
+    assert min(run.tank) >= -1e-12
+    assert run.guidance.tank.injected_j == pytest.approx(run.injected_j[-2])  # the last period is not settled yet
+    assert run.guidance.mean_share > 0.05  # it did guide
+
+
+def test_an_operator_who_milks_guidance_gets_no_more_than_the_tank() -> None:
+    without = Run(ENDLESS, ticks=3000, hand=1.0, seed=0, adversary=True)
+    small = replace(CONFIG, tank_j=0.3)
+    run = Run(small, ticks=3000, hand=1.0, seed=0, adversary=True)
+    assert max(run.excess) == max(without.excess) == 0.0
+    assert without.injected_j.max() > 0.3 + sum(without.dissipated)  # the bound is one that bites
+    assert (run.injected_j <= run.allowed_j + 1e-9).all()
+    assert min(run.tank) >= -1e-12
+
+
+def test_the_bound_holds_over_any_span() -> None:
+    run = Run(CONFIG, ticks=2500, hand=2.0, seed=11)
+    injected, dissipated, tank = run.injected_j, np.cumsum(run.dissipated), np.array(run.tank)
+    for begin in range(0, 2400, 200):
+        spent = injected[begin + 1 :] - injected[begin]
+        gained = dissipated[begin + 1 :] - dissipated[begin]
+        held = tank[begin + 1]  # settled by the device one period after it is spent
+        assert (spent <= held + gained + 1e-9).all()
+
+
+def test_faster_than_allowed_it_overdraws_by_one_period_at_most() -> None:
+    run = Run(replace(CONFIG, tank_j=0.02), ticks=3000, hand=60.0, seed=3)
+    assert max(run.excess) > 0.0  # this operator does outrun the reserve
+    assert min(run.tank) >= -max(run.excess) - 1e-12
+    assert (run.injected_j <= run.allowed_j + max(run.excess) + 1e-9).all()
+
+
+def test_a_spring_that_is_let_go_settles() -> None:
+    leaders, clock, guidance = SimulatedLeaders(), SimulatedClock(), Guidance()
+    leaders.reset(HOME)
+    loop = LeaderLoop(leaders, clock, guidance)
+    desired = HOME + np.tile([0.15, 0.1, -0.1, 0.1, 0.1, 0.1, 0.1], 2)
+
+    def decide() -> None:
+        loop.follower.put(leaders.read()[0])
+        loop.guide.put(Guide(desired, 1.0))
+
+    loops = [
+        Loop.at(50.0, "decide", decide),
+        Loop("device", PERIOD_NS, loop.act),
+        Loop("physics", PERIOD_NS, leaders.step),
+    ]
+    Scheduler(clock, PERIOD_NS, loops).run_until(3 * SECOND_NS)
+    np.testing.assert_allclose(leaders.read()[0], desired, atol=0.01)
+    assert 0.0 < guidance.tank.injected_j < CONFIG.tank_j + guidance.tank.returned_j
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match=r"tank_j is 3.0, must be in \[0, tank_max_j = 2.0\]: raise tank_max_j"):
+        GuidanceConfig(tank_j=3.0)
+    with pytest.raises(InvalidValueError, match=r"speed_max is 20.0, must be in \(0, speed_reserve = 10.0\]: lower it"):
+        GuidanceConfig(speed_max=20.0)
+    with pytest.raises(InvalidValueError, match=r"guidance damping is \(-1.0,\), must be >= 0: 0 leaves a joint free"):
+        GuidanceConfig(damping=(-1.0,))
