@@ -29,7 +29,7 @@ OVER_M = 0.022  # the hand is over the ball
 BEHIND_M = 0.05  # where the hand comes down to kick
 BESIDE_M = 0.025  # how far aside of the goal's middle a ball may be kicked
 RUN_UP_M = 0.16  # how far before the goal a carried ball is let go at least
-SQUEEZED = 0.72  # opening below which the fingers hold the ball
+SQUEEZED = 0.5  # opening below which the fingers hold the ball
 
 
 class Seen(NamedTuple):
@@ -87,7 +87,9 @@ class SoccerExpert:
         aside = abs(seen.object[0] - seen.goal[0])
         if self._ready_to_kick(seen) and aside < 2.0 * BESIDE_M:
             return toward(seen, (self._kick_x(seen), seen.hand[1] + 0.2, LOW_M), CLOSE)
-        return self._go_behind(seen) if aside < BESIDE_M else self._carry(seen)
+        if aside < BESIDE_M:
+            return self._go_behind(seen)
+        return self.carry(seen, (seen.goal[0], min(seen.object[1], seen.goal[1] - RUN_UP_M)))
 
     def _ready_to_kick(self, seen: Seen) -> bool:
         (x, y, z), ball = seen.hand, seen.object
@@ -107,7 +109,8 @@ class SoccerExpert:
             return toward(seen, (x, y, HIGH_M + 0.05), OPEN)
         return toward(seen, (*place, HIGH_M), CLOSE if seen.apart_m > 0.03 else OPEN)
 
-    def _carry(self, seen: Seen) -> Array:
+    def carry(self, seen: Seen, place: tuple[float, float]) -> Array:
+        """Grip the ball, wherever it is, and bring it to `place` [m]."""
         (x, y, z), ball = seen.hand, seen.object
         if seen.apart_m > OVER_M:
             if z < HIGH_M - 0.03 and seen.apart_m < 0.07:
@@ -118,7 +121,7 @@ class SoccerExpert:
             return toward(seen, (ball[0], ball[1], LOW_M - 0.03), OPEN)
         if seen.opening > SQUEEZED:
             return toward(seen, (ball[0], ball[1], LOW_M), CLOSE)
-        return toward(seen, (seen.goal[0], min(ball[1], seen.goal[1] - RUN_UP_M), LOW_M), CLOSE)
+        return toward(seen, (*place, LOW_M), CLOSE)
 
 
 def toward(seen: Seen, place: Point, effort: float, gain: float = GAIN) -> Array:

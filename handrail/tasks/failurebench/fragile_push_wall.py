@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import mujoco
-
 from handrail.core.errors import InvalidValueError
 from handrail.tasks.failurebench import rewards
 from handrail.tasks.failurebench.rewards import Reading, Score, Start
-from handrail.tasks.failurebench.sawyer import Ranges, SawyerTask
-from handrail.tasks.failurebench.scene import load
+from handrail.tasks.failurebench.sawyer import TRUTH_REACH_M, Ranges, SawyerTask
+from handrail.tasks.failurebench.scene import gap_m, load
 
 SCENE = "sawyer_push_wall_v3.xml"
 RANGES = Ranges((-0.05, 0.05), (0.6, 0.65), (-0.05, 0.05), (0.85, 0.9), (0.01, 0.02))
@@ -63,4 +61,4 @@ class FragilePushWall(SawyerTask):
         return self._margin_m(now) <= 0.0
 
     def _margin_m(self, now: Reading) -> float:
-        return mujoco.mj_geomDistance(self.model, self.data, self._object_geom, self._wall_geom, 1.0, None) - TOUCH_M
+        return gap_m(self.model, self.data, self._object_geom, self._wall_geom, TRUTH_REACH_M) - TOUCH_M

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
-
 from handrail.tasks.failurebench import rewards
 from handrail.tasks.failurebench.bounded_push import RANGES, SCENE
 from handrail.tasks.failurebench.rewards import Reading, Score, Start
-from handrail.tasks.failurebench.sawyer import SawyerTask
-from handrail.tasks.failurebench.scene import ARM_CONTACT_BIT, VASE_GEOM, add_vase, arm_geoms, load
-
-TRUTH_REACH_M = 1.0  # how far the distance to the vase is looked for
+from handrail.tasks.failurebench.sawyer import TRUTH_REACH_M, SawyerTask
+from handrail.tasks.failurebench.scene import ARM_CONTACT_BIT, VASE_GEOM, add_vase, arm_geoms, gap_m, load
 
 
 class ObstructedPush(SawyerTask):
@@ -61,7 +57,7 @@ class ObstructedPush(SawyerTask):
 
     def _margin_m(self, now: Reading) -> float:
         """Signed distance [m] from the vase to the nearest part of the arm."""
-        nearest = TRUTH_REACH_M
+        nearest = 0.0 if self._violating else TRUTH_REACH_M
         for geom in self._arm:
-            nearest = min(nearest, mujoco.mj_geomDistance(self.model, self.data, geom, self._vase_geom, nearest, None))
+            nearest = min(nearest, gap_m(self.model, self.data, geom, self._vase_geom, TRUTH_REACH_M))
         return nearest

@@ -24,6 +24,7 @@ HAND_HOME = (0.0, 0.6, 0.2)
 HAND_LOW, HAND_HIGH = np.array([-0.5, 0.4, 0.05]), np.array([0.5, 1.0, 0.5])  # of the mocap body
 SEEN_LOW, SEEN_HIGH = (-0.525, 0.348, -0.0525, -1.0), (0.525, 1.025, 0.7, 1.0)  # hand and gripper
 STEP_M = np.float32(0.01)  # mocap displacement of a unit action
+TRUTH_REACH_M = 1.0  # distances to what must not be touched are told up to here
 APART_M = 0.15  # object and goal are drawn again when closer
 CAMERAS = {"front": SCENE_CAMERA, "top": "topview"}
 INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION

@@ -108,6 +108,15 @@ def arm_geoms(spec: mujoco.MjSpec) -> list[mujoco.MjsGeom]:
     return [geom for geom in spec.body("right_l0").find_all("geom") if geom.rgba[3] > 0.0]
 
 
+def gap_m(model: mujoco.MjModel, data: mujoco.MjData, one: int, other: int, reach_m: float) -> float:
+    """Signed distance [m] between two geoms, at most `reach_m`.
+
+    MuJoCo answers exactly 0 when its search does not converge, which happens on link meshes far away: that is no touch.
+    """
+    gap = mujoco.mj_geomDistance(model, data, one, other, reach_m, None)
+    return reach_m if gap == 0.0 else gap
+
+
 def quaternion(matrix: Sequence[float]) -> tuple[float, float, float, float]:
     """Rotation matrix (9,), row by row -> quaternion x, y, z, w with the sign that SciPy's `as_quat` gives.
 
