@@ -15,7 +15,6 @@ from metaworld.policies.sawyer_push_v3_policy import SawyerPushV3Policy
 from handrail.core.errors import unknown_name
 from handrail.core.values import Array
 from handrail.tasks.failurebench.experts import Expert, SoccerExpert, StockExpert, expert_for, see, toward
-from handrail.tasks.failurebench.rewards import Point
 from handrail.tasks.failurebench.sawyer import SawyerTask
 
 Spot = tuple[float, float, float]

@@ -58,7 +58,7 @@ def _back_inside(task: Any, seen: Seen) -> Array:
 
 def _ball_back_inside(task: Any, seen: Seen) -> Array:
     """Bring a held ball back in; a loose one is met where it rolls, from above, and held."""
-    x, y, z = seen.hand
+    x, y, _ = seen.hand
     if _caged(seen):
         to_x, to_y = _inward(task, seen)
         return toward(seen, (x + STEP_M * to_x, y + STEP_M * to_y, 0.07), CLOSE)
