@@ -1,4 +1,4 @@
-"""`handrail eval`: a trained policy alone, on fixed env seeds."""
+"""`handrail eval`: a trained policy alone, on fixed env seeds. `handrail eval monitor` is in eval_monitor.py."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from handrail.core.seeds import EVALUATION_ENV_SEEDS
 from handrail.run.folder import RunFolder
 from handrail.systems import load
 
-SUMMARY: str = "evaluate a trained run, alone and on the evaluation seeds"
+SUMMARY: str = "evaluate a trained run alone, or a monitor over recorded episodes"
 
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate the last checkpoint of a run: mean action, nobody watching."""
+    """Evaluate the last checkpoint of a run: mean action, nobody watching.
+
+    `handrail eval monitor RUN_OR_DATASET` audits a monitor instead; it has flags of its own.
+    """
 
     run: tyro.conf.Positional[Path]
     """run folder that `handrail train` wrote"""
@@ -31,6 +34,10 @@ class Eval:
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["monitor"]:
+        from handrail.cli import eval_monitor
+
+        return eval_monitor.main(argv[1:])
     options = parse(Eval, argv, "handrail eval")
     if not 1 <= options.episodes <= len(EVALUATION_ENV_SEEDS):
         raise InvalidValueError(
