@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from handrail.core.values import Array
 from handrail.tasks import make
 from handrail.tasks.bimanual.experts import BimanualExpert, follow
-from handrail.tasks.bimanual.moves import present
+from handrail.tasks.bimanual.moves import at_home, present
 from handrail.tasks.bimanual.values import BimanualWaypoint
 
 
@@ -100,3 +101,76 @@ def test_peg_in_the_other_hole_is_no_success() -> None:
         assert not terminated
     assert truncated and info["goal_reached"] == 1 and env.failure_kind() == "wrong_goal"
     assert np.isclose(env.depth_m(0), 0.0) and env.depth_m(1) >= 0.03
+
+
+def test_tray_tilted_by_one_hand_loses_the_ball() -> None:
+    env = make("TrayCarry")
+
+    def tilt(action: Array) -> Array:
+        wanted = env.waypoint()
+        raised = replace(wanted.right, position=env.tool_position(1) + (0.0, 0.0, 0.03), pace=1.0)
+        return follow(env, replace(wanted, right=raised))
+
+    info = mishandled(env, lambda: env.waypoint().phase == "carry", tilt)
+    assert env.failure_kind() == "ball_off" and info["cost"] == 1
+
+
+def test_tray_let_go_in_the_air_is_dropped() -> None:
+    env = make("TrayCarry")
+    info = mishandled(env, lambda: env.waypoint().phase == "carry", opened)
+    assert env.failure_kind() in ("dropped", "ball_off") and info["cost"] == 1
+
+
+def hands_apart(env, by_m: float) -> Callable[[Array], Array]:
+    """Both hands move outward by `by_m`, or inward if negative."""
+
+    def apart(action: Array) -> Array:
+        wanted = env.waypoint()
+        left, right = (
+            replace(hand, position=hand.position + ((-by_m, by_m)[side], 0.0, 0.0))
+            for side, hand in enumerate((wanted.left, wanted.right))
+        )
+        return follow(env, replace(wanted, left=left, right=right))
+
+    return apart
+
+
+def test_wide_box_slips_between_loose_hands_and_drops() -> None:
+    env = make("BoxStack")
+    info = mishandled(env, lambda: env.waypoint().phase == "carry", hands_apart(env, 0.03))
+    assert env.failure_kind() == "dropped" and info["cost"] == 1
+
+
+def test_wide_box_is_crushed_between_hard_hands() -> None:
+    env = make("BoxStack")
+    info = mishandled(env, lambda: env.waypoint().phase == "carry", hands_apart(env, -0.06))
+    assert env.failure_kind() == "crushed" and info["cost"] == 1
+
+
+def squeezed(action: Array) -> Array:
+    """Both grippers close as hard as they can."""
+    action[[6, 13]] = 0.0
+    return action
+
+
+def test_glass_breaks_in_a_hard_grip() -> None:
+    env = make("DrawerPlace")
+    info = mishandled(env, lambda: env.waypoint().phase == "carry", squeezed)
+    assert env.failure_kind() == "broken" and info["cost"] == 1
+
+
+def test_glass_dropped_beside_the_drawer() -> None:
+    env = make("DrawerPlace")
+    info = mishandled(env, lambda: env.position("glass")[2] > 0.12, opened)
+    assert env.failure_kind() == "dropped" and info["cost"] == 1
+
+
+def test_drawer_closes_when_nobody_holds_it() -> None:
+    env = make("DrawerPlace")
+    env.reset(seed=0)
+    expert = BimanualExpert(env)
+    while env._opened_m() < 0.1:
+        env.step(expert.act())
+    for _ in range(80):
+        env.step(follow(env, BimanualWaypoint(at_home(0, 1.0), at_home(1), "away")))
+    assert env._opened_m() < 0.02

@@ -30,6 +30,7 @@ HOME_OPENING = 0.5
 HOME_SIGMA_RAD = 0.01
 VARIATION = 0.2  # mass and friction of the objects: log-uniform within 20 % either way (ours)
 FALL_M_S = 0.75  # an object that nothing holds and that falls faster will break: 3 cm of free fall (ours)
+LASTING_STEPS = 4  # 80 ms (ours)
 BELOW_TABLE_M = -0.02
 
 
@@ -44,7 +45,7 @@ class Progress:
     mass: float = 1.0  # factor on the objects, this episode
     friction: float = 1.0
     bias: Array = field(default_factory=lambda: np.zeros((0, 4)))  # (objects, 4) [m, m, m, rad]
-    memory: dict[str, float] = field(default_factory=dict)  # what a task remembers
+    memory: dict[str, int] = field(default_factory=dict)  # steps in a row that something has lasted
 
 
 class BimanualTask(gym.Env[dict[str, Any], Array]):
@@ -75,6 +76,7 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
     hold_steps = 15  # 0.3 s
     objects: tuple[str, ...]
     fragile: tuple[str, ...] = ()  # of `objects`: those that break when they fall
+    round: tuple[str, ...] = ()  # of `objects`: those that look the same however they are turned
     extra_dim = 0  # entries that `_features` adds
     on_tick: Sequence[Tick] = ()  # faster loops inside the physics: leader arms, bilateral coupling
 
@@ -199,7 +201,6 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
         self._look()
         progress = self._progress
         progress.steps += 1
-        self._remember()
         progress.held = progress.held + 1 if self._met(progress.goal) else 0
         success = progress.held >= self.hold_steps
         failure = "" if success else self._fallen() or self._mishap()
@@ -371,8 +372,11 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
     def _look(self) -> None:
         self.contacts = Contacts(self.model, self.data)
 
-    def _remember(self) -> None:
-        """Update `memory`, once a step."""
+    def _lasting(self, what: str, now: bool) -> bool:
+        """Whether `what` has been so for `LASTING_STEPS` in a row: ask once a step. An impact alone breaks nothing."""
+        memory = self._progress.memory
+        memory[what] = memory.get(what, 0) + 1 if now else 0
+        return memory[what] >= LASTING_STEPS
 
     def _fallen(self) -> str:
         for name in self.objects:
@@ -391,8 +395,8 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
     def _observe(self) -> dict[str, Array]:
         bias = self._progress.bias
         error = bias + self.noise.jitter_share * draw_bias(self.np_random, self.noise, len(bias))
-        bodies = [self._ids[name] for name in self.objects]
-        environment = np.concatenate([object_poses(self.data, bodies, error), self._features()])
+        bodies, turning = [self._ids[name] for name in self.objects], [name not in self.round for name in self.objects]
+        environment = np.concatenate([object_poses(self.data, bodies, error, turning), self._features()])
         return {
             "state": proprioception(self.data, self.arms).astype(np.float32),
             "environment_state": environment.astype(np.float32),

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Objects:
-    """Indices and nominal properties of the bodies `names`, each with a free joint."""
+    """Indices and nominal properties of the bodies `names`; free ones have a place and a velocity."""
 
     def __init__(self, model: mujoco.MjModel, names: Sequence[str]) -> None:
         self._model, self._scratch = model, mujoco.MjData(model)
@@ -18,6 +18,8 @@ class Objects:
         self.places: dict[str, slice] = {}  # of position and quaternion (7,) in qpos
         self.velocities: dict[str, slice] = {}  # of the linear velocity (3,) in qvel
         for name, body in bodies.items():
+            if model.jnt_type[body.jntadr[0]] != mujoco.mjtJoint.mjJNT_FREE:
+                continue
             place, dof = model.jnt_qposadr[body.jntadr[0]], model.jnt_dofadr[body.jntadr[0]]
             self.places[name], self.velocities[name] = slice(place, place + 7), slice(dof, dof + 3)
         self._geoms = np.flatnonzero(model.geom_priority == 1)  # what `parts.solid` made

@@ -13,6 +13,7 @@ from handrail.tasks.bimanual.viperx import FINGER_CLOSED_M, FINGER_TRAVEL_M, Arm
 
 STATE_DIM = 46
 POSE_DIM = 9
+UPRIGHT = np.eye(3)[:, :2]
 
 
 def opening(data: mujoco.MjData, arm: Arm) -> float:
@@ -42,12 +43,15 @@ def draw_bias(rng: np.random.Generator, noise: PoseNoise, count: int) -> Array:
     return rng.normal(size=(count, 4)) * [*[noise.sigma_m] * 3, noise.sigma_rad]
 
 
-def object_poses(data: mujoco.MjData, bodies: Sequence[int], error: Array) -> Array:
-    """(9 n,): of each body position 3, x axis 3, y axis 3, moved and turned about the vertical by `error` (n, 4)."""
+def object_poses(data: mujoco.MjData, bodies: Sequence[int], error: Array, turning: Sequence[bool]) -> Array:
+    """(9 n,): of each body position 3, x axis 3, y axis 3, moved and turned about the vertical by `error` (n, 4).
+
+    What is not `turning` (a ball) has the axes of the world.
+    """
     poses = np.empty((len(bodies), POSE_DIM))
-    for row, body, (x, y, z, turn) in zip(poses, bodies, error.tolist(), strict=True):
+    for row, body, (x, y, z, turn), turns in zip(poses, bodies, error.tolist(), turning, strict=True):
         c, s = np.cos(turn), np.sin(turn)
-        first, second, third = data.xmat[body].reshape(3, 3)[:, :2]
+        first, second, third = data.xmat[body].reshape(3, 3)[:, :2] if turns else UPRIGHT
         row[:3] = data.xpos[body] + (x, y, z)
         row[3:] = np.array([c * first - s * second, s * first + c * second, third]).T.ravel()
     return poses.ravel()

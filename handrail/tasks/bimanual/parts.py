@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 
@@ -28,18 +29,19 @@ def solid(
     colour: Sequence[float],
     mass: float = 0.0,
     friction: Sequence[float] = GRIPPY,
-    **geom: object,
+    condim: int = 4,
+    **geom: Any,
 ) -> mujoco.MjsGeom:
     """A geom that touches arms, table and other objects; its friction is the one that counts (priority 1)."""
     contype, conaffinity = OBJECT_COLLISION
     return body.add_geom(
-        type=kind, size=[*size, 0.0, 0.0][:3], rgba=list(colour), mass=mass, friction=list(friction), condim=4,
+        type=kind, size=[*size, 0.0, 0.0][:3], rgba=list(colour), mass=mass, friction=list(friction), condim=condim,
         priority=1, contype=contype, conaffinity=conaffinity, **geom,
     )  # fmt: skip
 
 
 def mark(
-    body: mujoco.MjsBody, kind: mujoco.mjtGeom, size: Sequence[float], colour: Sequence[float], **geom: object
+    body: mujoco.MjsBody, kind: mujoco.mjtGeom, size: Sequence[float], colour: Sequence[float], **geom: Any
 ) -> mujoco.MjsGeom:
     """A geom that is seen and touches nothing."""
     return body.add_geom(

@@ -54,16 +54,24 @@ class PegInsertion(BimanualTask):
         )  # fmt: skip
         inner, middle = RADIUS_M + self.clearance_m, ENTRY_M - DEEP_M / 2
         outer = HOLES_Y[1] + inner + WALL_M
-        grey, smooth = [0.45, 0.50, 0.55, 1], {"friction": parts.SMOOTH}
+        grey, smooth = [0.45, 0.50, 0.55, 1], parts.SMOOTH
         parts.solid(block, parts.BOX, [0.025, 0.011, inner + WALL_M], grey, mass=0.05)
         for z in (-1, 1):
             height = z * (inner + WALL_M / 2)
             parts.solid(
-                block, parts.BOX, [DEEP_M / 2, outer, WALL_M / 2], grey, mass=0.02, pos=[middle, 0, height], **smooth
+                block,
+                parts.BOX,
+                [DEEP_M / 2, outer, WALL_M / 2],
+                grey,
+                mass=0.02,
+                pos=[middle, 0, height],
+                friction=smooth,
             )
         between = HOLES_Y[1] - inner
         for y, half in ((0.0, between), (outer - WALL_M / 2, WALL_M / 2), (WALL_M / 2 - outer, WALL_M / 2)):
-            parts.solid(block, parts.BOX, [DEEP_M / 2, half, inner], grey, mass=0.01, pos=[middle, y, 0], **smooth)
+            parts.solid(
+                block, parts.BOX, [DEEP_M / 2, half, inner], grey, mass=0.01, pos=[middle, y, 0], friction=smooth
+            )
         for y, colour in zip(HOLES_Y, parts.GOAL_COLOURS, strict=False):
             size = [DEEP_M / 2, inner, 0.0005]
             parts.mark(block, parts.BOX, size, colour, pos=[middle, y, inner + WALL_M])
@@ -93,7 +101,7 @@ class PegInsertion(BimanualTask):
         return self.contacts.force_n({self._ids["peg"]}, {self._ids["block"]})
 
     def _mishap(self) -> str:
-        return "broken" if self._press_n() > self.force_limit_n else ""
+        return "broken" if self._lasting("force", self._press_n() > self.force_limit_n) else ""
 
     def _excuse(self) -> str:
         if not (self.gripped(0, "block") and self.gripped(1, "peg")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import mujoco
@@ -43,6 +44,11 @@ class BimanualWaypoint:
     left: Waypoint
     right: Waypoint
     phase: str
+
+
+def both(hand: Callable[[int], Waypoint], phase: str) -> BimanualWaypoint:
+    """The same move for side 0 and side 1."""
+    return BimanualWaypoint(hand(0), hand(1), phase)
 
 
 def looking(yaw: float, pitch: float = np.pi / 2, roll: float = 0.0) -> Array:
