@@ -19,6 +19,7 @@ TASKS = {
     "ObstructedPush": "handrail.tasks.failurebench.obstructed_push:ObstructedPush",
     "BoxStack": "handrail.tasks.bimanual.box_stack:BoxStack",
     "DrawerPlace": "handrail.tasks.bimanual.drawer_place:DrawerPlace",
+    "LidOpen": "handrail.tasks.bimanual.lid_open:LidOpen",
     "PegInsertion": "handrail.tasks.bimanual.peg_insertion:PegInsertion",
     "TrayCarry": "handrail.tasks.bimanual.tray_carry:TrayCarry",
     "TransferCube": "handrail.tasks.bimanual.transfer_cube:TransferCube",

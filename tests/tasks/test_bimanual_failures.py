@@ -10,7 +10,7 @@ import numpy as np
 from handrail.core.values import Array
 from handrail.tasks import make
 from handrail.tasks.bimanual.experts import BimanualExpert, follow
-from handrail.tasks.bimanual.moves import at_home, present
+from handrail.tasks.bimanual.moves import at_home, carry, present
 from handrail.tasks.bimanual.values import BimanualWaypoint
 
 
@@ -174,3 +174,48 @@ def test_drawer_closes_when_nobody_holds_it() -> None:
     for _ in range(80):
         env.step(follow(env, BimanualWaypoint(at_home(0, 1.0), at_home(1), "away")))
     assert env._opened_m() < 0.02
+
+
+def test_the_jar_comes_along_when_only_the_lid_is_pulled() -> None:
+    env = make("LidOpen")
+
+    def lift(action: Array) -> Array:
+        wanted = env.waypoint()
+        up = carry(env, 1, "lid", env.position("lid") + (0.0, 0.0, 0.05), wanted.right.quaternion)
+        return follow(env, BimanualWaypoint(at_home(0, 1.0), up, "pull"))
+
+    mishandled(env, lambda: env.gripped(1, "lid"), lift, steps=40)
+    assert env.position("jar")[2] > 0.06 and env._seated()
+    info = mishandled(
+        env,
+        lambda: env.gripped(1, "lid"),
+        lambda action: opened(lift(action)) if env.position("jar")[2] > 0.1 else lift(action),
+    )
+    assert env.failure_kind() in ("dropped", "spilt") and info["cost"] == 1
+
+
+def test_the_seal_holds_the_lid_with_equal_and_opposite_forces() -> None:
+    env = make("LidOpen", seal_n=5.0)
+    env.reset(seed=0)
+    env.step(env.home)
+    jar, lid = env.data.xfrc_applied[env._ids["jar"]], env.data.xfrc_applied[env._ids["lid"]]
+    np.testing.assert_allclose(jar, -lid)
+    np.testing.assert_allclose(jar[:3], [0.0, 0.0, 5.0], atol=0.05)
+    assert env._seated()
+
+
+def test_a_lid_let_go_in_the_air_is_dropped() -> None:
+    env = make("LidOpen")
+    info = mishandled(env, lambda: env.waypoint().phase == "bring" and env.position("lid")[2] > 0.14, opened)
+    assert env.failure_kind() == "dropped" and info["cost"] == 1
+
+
+def test_a_jar_pushed_over_is_spilt() -> None:
+    env = make("LidOpen")
+    env.reset(seed=0)
+    env.data.qpos[env._objects.places["jar"]][3:] = (np.cos(0.4), np.sin(0.4), 0.0, 0.0)
+    for _ in range(40):
+        _, _, terminated, _, info = env.step(env.home)
+        if terminated:
+            break
+    assert env.failure_kind() == "spilt" and info["cost"] == 1
