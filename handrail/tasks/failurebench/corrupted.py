@@ -147,7 +147,7 @@ def _sweep(expert: Expert, observation: Array, spot: Spot) -> Array:
 
 
 MISTAKES = {
-    "BoundedPush": Mistake((20, 60), _beyond_a_line, _wrong_goal),
+    "BoundedPush": Mistake((20, 52), _beyond_a_line, _wrong_goal),
     "BoundedSoccer": Mistake((15, 60), _beyond_a_line, _drag_there),
     "FragilePushWall": Mistake((20, 60), _in_the_wall, _turn_early),
     "ObstructedPush": Mistake((5, 45), _past_the_vase, _sweep),

@@ -21,8 +21,10 @@ from handrail.tasks.physics import advance
 CONTROL_S = 0.0125  # five physics steps of 2.5 ms
 SETTLE_STEPS = 50  # stock's `_reset_hand`
 HAND_HOME = (0.0, 0.6, 0.2)
-HAND_LOW, HAND_HIGH = np.array([-0.5, 0.4, 0.05]), np.array([0.5, 1.0, 0.5])  # of the mocap body
+HAND_LOW, HAND_HIGH = (-0.5, 0.4, 0.05), (0.5, 1.0, 0.5)  # of the mocap body
+MOCAP_QUATERNION = (1.0, 0.0, 1.0, 0.0)  # not normalised: as stock writes it
 SEEN_LOW, SEEN_HIGH = (-0.525, 0.348, -0.0525, -1.0), (0.525, 1.025, 0.7, 1.0)  # hand and gripper
+ONE, MINUS_ONE = np.float32(1.0), np.float32(-1.0)
 STEP_M = np.float32(0.01)  # mocap displacement of a unit action
 TRUTH_REACH_M = 1.0  # distances to what must not be touched are told up to here
 APART_M = 0.15  # object and goal are drawn again when closer
@@ -232,7 +234,7 @@ class SawyerTask(gym.Env[Array, Array]):
         reach = 1.0 - math.dist(now.object, now.tool) / math.dist(start.object, start.tool)
         radius = self.success_radius_m
         far, farthest = math.dist(now.object, start.goal) - radius, math.dist(start.object, start.goal) - radius
-        bring = 1.0 - far / farthest
+        bring = 1.0 - far / max(farthest, 1e-9)
         progress = 1.0 if far <= 0.0 else 0.3 * min(1.0, max(0.0, reach)) + 0.7 * min(1.0, max(0.0, bring))
         tool, thing, goal = np.array((now.tool, now.object, start.goal))
         return SawyerTruth(progress, tool, thing, goal, self._margin_m(now), self._violating)
@@ -283,7 +285,7 @@ class SawyerTask(gym.Env[Array, Array]):
         mujoco.mj_resetData(self.model, self.data)
         for _ in range(SETTLE_STEPS):
             self._mocap_position[:] = HAND_HOME
-            self._mocap_quaternion[:] = (1.0, 0.0, 1.0, 0.0)
+            self._mocap_quaternion[:] = MOCAP_QUATERNION
             self._ctrl[:] = (-1.0, 1.0)
             mujoco.mj_step(self.model, self.data, nstep=5)
         self._settled = np.empty(self._state_size)
@@ -306,14 +308,17 @@ class SawyerTask(gym.Env[Array, Array]):
 
     def _command(self, action: Array) -> None:
         """Move the mocap body by the action and set the fingers, rounding as stock does on float32 actions."""
-        wanted = require_finite("action", np.asarray(action, np.float32))
+        wanted = np.asarray(action, np.float32)
         if wanted.shape != (4,):
             raise InvalidValueError(f"action has shape {wanted.shape}, {self.name} takes (4,)")
-        wanted = np.minimum(np.maximum(wanted, -1.0), 1.0)
-        position = self._mocap_position
-        np.minimum(np.maximum(position + wanted[:3] * STEP_M, HAND_LOW), HAND_HIGH, out=position)
-        self._mocap_quaternion[:] = (1.0, 0.0, 1.0, 0.0)
-        self._effort = effort = float(wanted[3])
+        if not math.isfinite(sum(wanted.tolist())):
+            require_finite("action", wanted)
+        bounded = np.minimum(np.maximum(wanted, MINUS_ONE), ONE)
+        shift = (bounded[:3] * STEP_M).tolist()
+        place = zip(self._mocap_position.tolist(), shift, HAND_LOW, HAND_HIGH, strict=True)
+        self._mocap_position[:] = [min(max(here + by, low), high) for here, by, low, high in place]
+        self._mocap_quaternion[:] = MOCAP_QUATERNION
+        self._effort = effort = float(bounded[3])
         self._ctrl[:] = (effort, -effort)
 
     def _read(self) -> Reading:
