@@ -1,5 +1,6 @@
 """Who holds the robot besides the policy: simulated people, stand-ins, players of records, and input devices."""
 
+from handrail.operators.foresight import ExpertValue, StepsToGo
 from handrail.operators.person import Person
 from handrail.operators.player import Player, Recorder
 from handrail.operators.surrogates import HandsOff, Laggy, Noisy, ValueTakeover
@@ -26,6 +27,8 @@ __all__ = [
     "Laggy",
     "Noisy",
     "ValueTakeover",
+    "ExpertValue",
+    "StepsToGo",
     "Player",
     "Recorder",
 ]

@@ -104,7 +104,7 @@ class ValueTakeover:
     either way the reference acts for 4 steps. The threshold assumes Q* >= 0, as a sparse reward of 0 or 1 gives.
 
     Args:
-        q: a critic trained elsewhere and frozen.
+        q: a critic trained elsewhere and frozen, or `foresight.ExpertValue`.
         reference: what this operator does once it holds the robot.
         proposed: what the policy is about to do; its mean action, so that asking draws no noise. A callable because an
             operator sees neither the policy nor its proposal.
@@ -127,6 +127,15 @@ class ValueTakeover:
         self._ratio, self._steps = ratio, steps
         self._p = (_probability("p_otherwise", p_otherwise), _probability("p_worse", p_worse))
         self._episodes = _Episodes(_VALUE)
+
+    @property
+    def episodes(self) -> dict[int, int]:
+        """Draw -> episodes begun; part of a resumable run's state."""
+        return self._episodes.begun
+
+    @episodes.setter
+    def episodes(self, begun: dict[int, int]) -> None:
+        self._episodes.begun = begun
 
     def reset(self, draw: int, episode: int | None = None) -> None:
         _, self._rng = self._episodes.begin(draw, episode)

@@ -24,7 +24,7 @@ from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, tra
 from handrail.core.values import Array, Observation, Proposal, Step
 from handrail.learn import BC, RLPD, BCConfig, RLPDConfig
 from handrail.nets import Difference, StateFactory, state_sizes
-from handrail.operators import Person
+from handrail.operators import ExpertValue, Person, ValueTakeover
 from handrail.operators.traits import FIRST_TRAINING_DRAW
 from handrail.run.demonstrate import demonstrate
 from handrail.run.evaluate import Evaluation, evaluate
@@ -40,7 +40,7 @@ from handrail.store.samplers import sample_mixed
 from handrail.systems.progress import Progress
 from handrail.tasks import TASKS as ALL_TASKS
 from handrail.tasks import make
-from handrail.tasks.hil.experts import expert_for
+from handrail.tasks.hil.experts import Expert, expert_for
 from handrail.tasks.hil.panda import PandaTask
 
 TASKS = ("PickCube", "TubeInsertion")
@@ -60,6 +60,7 @@ class Method:
     operator: bool  # a person watches and takes over
     patience: float = 1.0  # of that person, times their own
     reaction: float = 1.0
+    by_value: bool = False  # instead, somebody takes over by the value of actions (RLIF)
 
 
 TABLE = {
@@ -73,8 +74,9 @@ SENSITIVITY = {
     "hil-serl-patience-double": replace(TABLE["hil-serl"], patience=2.0),
     "hil-serl-reaction-half": replace(TABLE["hil-serl"], reaction=0.5),
     "hil-serl-reaction-double": replace(TABLE["hil-serl"], reaction=2.0),
+    "hil-serl-value-operator": replace(TABLE["hil-serl"], by_value=True),
 }
-"""The headline under people who wait shorter or longer, and react faster or slower."""
+"""The headline under people who wait shorter or longer, react faster or slower, or judge by the value of actions."""
 METHODS_BY_NAME = TABLE | SENSITIVITY
 METHODS, HEADLINE_METHODS = tuple(METHODS_BY_NAME), tuple(TABLE)
 
@@ -165,11 +167,7 @@ class Training:
         self.scene: PandaTask = scene or make(task)
         self.env = Film(self.scene)
         expert = expert_for(self.scene)
-        self.person = Person(
-            self.scene, expert, tier=config.tier,
-            patience_scale=config.patience_scale * self.method.patience,
-            reaction_scale=config.reaction_scale * self.method.reaction,
-        )  # fmt: skip
+        self.person = self._judge(expert) if self.method.by_value else self._watcher(expert)
         self.demonstrator = Person(self.scene, expert, tier="expert", drives=True)
         self.watched = Supervised(self.env, operator=self.person if self.method.operator else None)
         self.alone = Supervised(self.env)
@@ -182,6 +180,18 @@ class Training:
         self._clock = RealClock()
         self._earlier_s, self._started_ns = 0.0, self._clock.now_ns()  # work of the processes before this one
         self.operator_held: list[bool] = []  # an entry an online step
+
+    def _watcher(self, expert: Expert) -> Person:
+        return Person(
+            self.scene, expert, tier=self.config.tier,
+            patience_scale=self.config.patience_scale * self.method.patience,
+            reaction_scale=self.config.reaction_scale * self.method.reaction,
+        )  # fmt: skip
+
+    def _judge(self, expert: Expert) -> ValueTakeover:
+        """Knows what the policy is about to do, but for its exploration noise, and what the expert would do."""
+        value = ExpertValue(self.scene, expert, self.config.rlpd.discount)
+        return ValueTakeover(value, lambda seen: expert.act(), lambda seen: self.learner.act(seen).actions[0])
 
     @property
     def steps(self) -> int:
@@ -259,7 +269,7 @@ class Training:
         """What goes on record with an episode besides what its task says."""
         return {
             "env_seed": env_seed, "run_seed": self.seed, "operator_draw": OPERATOR_DRAW + self.seed,
-            "operator_tier": self.config.tier, "policy_version": str(self.steps),
+            "operator_tier": "" if self.method.by_value else self.config.tier, "policy_version": str(self.steps),
             "config_hash": config_hash(asdict(self.config)),
         }  # fmt: skip
 

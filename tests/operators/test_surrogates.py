@@ -97,3 +97,15 @@ def test_bad_surrogates_are_refused() -> None:
         value_operator(0.5, steps=0)
     with pytest.raises(InvalidValueError, match="operator draw is -1, must be >= 0"):
         Laggy(Counting()).reset(-1)
+
+
+def test_a_resumed_value_operator_goes_on_with_the_next_episode() -> None:
+    def causes(operator: ValueTakeover) -> list[object]:
+        operator.reset(0)
+        return [None if (intent := operator.intent(VIEW)) is None else intent.cause for _ in range(200)]
+
+    first = value_operator(1.0)
+    one, two = causes(first), causes(first)
+    resumed = value_operator(1.0)
+    resumed.episodes = {0: 2}  # the helper has begun one as well
+    assert one != two == causes(resumed) and resumed.episodes == first.episodes == {0: 3}

@@ -104,12 +104,12 @@ def test_evaluation_is_alone_and_repeatable(finished: Path) -> None:
     assert not filmed.columns["intervention"].any() and filmed.meta.env_seed == 1001
 
 
-@pytest.mark.parametrize("method", ["bc", "rlpd", "hg-dagger"])
+@pytest.mark.parametrize("method", ["bc", "rlpd", "hg-dagger", "hil-serl-value-operator"])
 def test_every_method_of_the_table_runs(method: str, tmp_path: Path) -> None:
     result = train(tmp_path, method)
     online = method != "bc"
     assert (result["online_steps"] >= 400) == online
-    assert (result["operator_seconds"] > 0) == (method == "hg-dagger")
+    assert (result["operator_seconds"] > 0) == hil_serl.METHODS_BY_NAME[method].operator
     assert len(result["episodes_success"]) == 2
 
 
