@@ -6,5 +6,16 @@ from handrail.assist.oracle import LookAhead
 from handrail.assist.recovery import PolicyRecovery, Rejection, Scripted
 from handrail.assist.safety_q import SafetyQMonitor
 from handrail.assist.triggers import Never, Threshold, Timer
+from handrail.assist.yoked import YokedTrigger
 
-__all__ = ["LookAhead", "Never", "PolicyRecovery", "Rejection", "SafetyQMonitor", "Scripted", "Threshold", "Timer"]
+__all__ = [
+    "LookAhead",
+    "Never",
+    "PolicyRecovery",
+    "Rejection",
+    "SafetyQMonitor",
+    "Scripted",
+    "Threshold",
+    "Timer",
+    "YokedTrigger",
+]

@@ -117,7 +117,7 @@ class Threshold:
 class Timer:
     """A control that never looks at the risk: helps in the last `length` steps of every `period`.
 
-    Its assistant rate is `length / period` in every whole period, the first included. `bench.yoked.YokedTrigger` is
+    Its assistant rate is `length / period` in every whole period, the first included. `YokedTrigger` is
     the stricter control: as many bursts as a method gave, as long as its own, at random times.
 
     Raises:

@@ -7,7 +7,6 @@ from handrail.bench.runner import BenchConfig, Cell, run_bench
 from handrail.bench.statistics import Interval, difference, interval
 from handrail.bench.table import Table, make_table
 from handrail.bench.tuning import Trial, count_trials, record_trial
-from handrail.bench.yoked import YokedTrigger, recorded_levels
 
 __all__ = [
     # protocol
@@ -27,8 +26,6 @@ __all__ = [
     "make_table",
     # honesty
     "Trial",
-    "YokedTrigger",
     "count_trials",
     "record_trial",
-    "recorded_levels",
 ]

@@ -47,11 +47,16 @@ class _Lane:
 
 
 def lockstep(
-    envs: Sequence[Supervised], propose: Propose, seeds: Iterator[int], enough: int, assess: Assess | None = None
-) -> Iterator[tuple[int, list[Step]]]:
-    """Run whole episodes until at least `enough` steps were taken; yield each as it ends, with its env seed.
+    envs: Sequence[Supervised],
+    propose: Propose,
+    seeds: Iterator[int],
+    enough: float = float("inf"),
+    assess: Assess | None = None,
+) -> Iterator[tuple[int, Supervised, list[Step]]]:
+    """Run whole episodes until at least `enough` steps were taken; yield env seed, lane and steps of each as it ends.
 
-    No episode begins once the episodes so far, finished or not, hold `enough` steps: every lane is idle at the end.
+    No episode begins once the episodes so far, finished or not, hold `enough` steps, or when there is no seed left:
+    every lane is idle at the end.
 
     Args:
         envs: one a lane, with observations of one shape; a text among them is not batched.
@@ -60,9 +65,7 @@ def lockstep(
         enough: steps.
         assess: the monitor of all lanes, whose supervisors hold a `Foreseen`; None where they have one of their own.
     """
-    lanes = [_Lane(env) for env in envs]
-    for lane in lanes:
-        _begin(lane, seeds)
+    lanes = [lane for lane in map(_Lane, envs) if _begin(lane, seeds)]
     taken = 0
     while lanes:
         observations = _batch([lane.env.observation for lane in lanes])
@@ -78,16 +81,19 @@ def lockstep(
             lane.steps.append(lane.env.last_step)
         taken += len(lanes)
         for lane in [lane for lane in lanes if lane.steps[-1].done]:
-            yield lane.seed, lane.steps
-            if taken < enough:
-                _begin(lane, seeds)
-            else:
+            yield lane.seed, lane.env, lane.steps
+            if taken >= enough or not _begin(lane, seeds):
                 lanes.remove(lane)
 
 
-def _begin(lane: _Lane, seeds: Iterator[int]) -> None:
-    lane.seed, lane.steps = next(seeds), []
-    lane.env.reset(seed=lane.seed)
+def _begin(lane: _Lane, seeds: Iterator[int]) -> bool:
+    """Begin the next episode, if there is one."""
+    seed = next(seeds, None)
+    if seed is None:
+        return False
+    lane.seed, lane.steps = seed, []
+    lane.env.reset(seed=seed)
+    return True
 
 
 def _batch(observations: Sequence[Observation]) -> Observations:

@@ -87,9 +87,9 @@ class Supervisor:
         return Decision(command, assessment, executed, level, None if assistant is None else assistant.actions[0])
 
     def _assess(self, observation: Observation, action: Array) -> tuple[Assessment, float]:
-        if self.monitor is None or self.assist == "off":
+        if self.assist == "off":
             return CALM, 0.0
-        assessment = self.monitor.assess(observation, action)
+        assessment = CALM if self.monitor is None else self.monitor.assess(observation, action)
         target = 0.0 if self.trigger is None else self.trigger.update(assessment)
         return assessment, self._ramp.update(target)
 

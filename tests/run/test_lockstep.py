@@ -71,7 +71,8 @@ def fear_all(observations: Observations, actions: Array) -> list[Assessment]:
 
 
 def test_lanes_give_the_episodes_that_single_runs_give() -> None:
-    together = dict(lockstep([car(True) for _ in range(3)], push_all, count(5), 500, fear_all))
+    found = lockstep([car(True) for _ in range(3)], push_all, count(5), 500, fear_all)
+    together = {seed: steps for seed, _, steps in found}
     alone = car(False)
     assert sorted(together) == list(range(5, 5 + len(together)))  # seeds are used in order, none twice
     for seed, steps in together.items():
@@ -85,8 +86,13 @@ def test_lanes_give_the_episodes_that_single_runs_give() -> None:
 
 
 def test_enough_is_enough_and_every_episode_is_whole() -> None:
-    episodes = [steps for _, steps in lockstep([car(True, 9.0) for _ in range(4)], push_all, count(), 300, fear_all)]
+    episodes = [steps for *_, steps in lockstep([car(True, 9.0) for _ in range(4)], push_all, count(), 300, fear_all)]
     taken = sum(map(len, episodes))
     assert all(steps[-1].done for steps in episodes)
     assert 300 <= taken < 300 + 4 * 120
     assert len(episodes) == 4  # each of them 120 steps or less, and none began after 300
+
+
+def test_every_seed_is_used_once_where_the_seeds_are_what_ends_it() -> None:
+    episodes = list(lockstep([car(True, 9.0) for _ in range(3)], push_all, iter(range(5)), assess=fear_all))
+    assert sorted(seed for seed, *_ in episodes) == [0, 1, 2, 3, 4]

@@ -7,8 +7,8 @@ run of steps with an assistance level above zero.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,18 @@ class YokedTrigger:
     def owed(self) -> int:
         """Bursts that are still to be given, not counting recorded episodes to come."""
         return len(self._owed) + len(self._starts)
+
+    def state(self) -> dict[str, Any]:
+        """Between two episodes, what a resumed run needs: JSON values."""
+        owed = [burst.tolist() for burst in (*self._owed, *self._starts.values())]
+        return {"recorded": len(self._episodes), "owed": owed, "rng": self._rng.bit_generator.state}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()` of a trigger with the same recording."""
+        while len(self._episodes) > state["recorded"]:
+            self._episodes.popleft()
+        self._owed, self._starts = [np.array(levels) for levels in state["owed"]], {}
+        self._rng.bit_generator.state = state["rng"]
 
     def reset(self) -> None:
         """Begin the next episode."""

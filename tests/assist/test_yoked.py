@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from handrail.bench.yoked import YokedTrigger, bursts, place, recorded_levels
+from handrail.assist.yoked import YokedTrigger, bursts, place, recorded_levels
 from handrail.core.contracts import Trigger
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Assessment, Authority, Step, TakeoverCause
@@ -105,3 +106,12 @@ def _step(index: int, level: float, last: bool) -> Step:
         takeover_cause=TakeoverCause.NONE, assist_level=level, risk=0.0, value=0.0, reward=0.0, cost=0.0,
         terminated=False, truncated=last, success=False, timestamp=index / 10, stamp_s=index / 10,
     )  # fmt: skip
+
+
+def test_a_resumed_trigger_goes_on_as_the_unbroken_one() -> None:
+    recorded = [_levels("..999....45...9....."), _levels("9.9.9.9.9.9.9.9.9.9."), _levels(".....999999999......")]
+    whole, begun, resumed = (YokedTrigger(recorded, 3) for _ in range(3))
+    assert np.array_equal(_episode(whole, 7), _episode(begun, 7))  # an early end leaves some of it owed
+    resumed.load_state(json.loads(json.dumps(begun.state())))
+    assert resumed.owed == whole.owed > 0
+    assert all(np.array_equal(_episode(whole, 20), _episode(resumed, 20)) for _ in range(4))
