@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from handrail.bench import farl
 from handrail.bench.protocol import Cell, System, load_system, read_result
 from handrail.bench.statistics import Array, Interval, difference, interval, mean_over_tasks
 from handrail.core.errors import CorruptError, InvalidValueError, unknown_name
@@ -21,7 +22,11 @@ SUCCESS = "success_rate_autonomous"
 EPISODES = "episodes_success"
 COUNTED = ("takeovers", "failure_modes", "operator_steps_by_cause")
 """Metrics that may be a count by kind; a kind that a run does not name did not occur in it."""
-NOT_METRICS = ("seed", "machine", EPISODES)
+NOT_METRICS = ("seed", "machine", EPISODES, "collected")
+
+
+HEADLINES = {"farl": farl.headline}
+"""Numbers that compare methods, where a system has such: over all tasks, and by task for its headline method."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,18 @@ def make_table(name: str, budget: str, results: Path) -> Table:
         task: {method: {metric: interval(_samples(runs, metric)) for metric in _metrics(runs)} for method, runs in row}
         for task, row in ((task, row.items()) for task, row in tasks.items())
     }
+    overall = _overall([row[system.headline] for row in tasks.values() if system.headline in row])
+    if name in HEADLINES:
+        numbers_overall, by_task = HEADLINES[name](tasks)
+        overall |= numbers_overall
+        for task, found_there in by_task.items():
+            metrics[task].setdefault(system.headline, {}).update(found_there)
     return Table(
         system=name,
         budget=budget,
         git=", ".join(sorted({str(result["git"]) for result in found.values()})),
         headline=system.headline,
-        overall=_overall([row[system.headline] for row in tasks.values() if system.headline in row]),
+        overall=overall,
         tasks=metrics,
         differences={task: _differences(row, system.headline) for task, row in tasks.items()},
         missing=tuple(cell for cell in system.cells(budget) if cell not in found),
