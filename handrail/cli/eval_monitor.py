@@ -47,7 +47,7 @@ class EvalMonitor:
     """run folder whose monitor is asked, or recorded: the risk on record; a run's own for a run, else recorded"""
     window: int = 20
     """an alarm is false when no violation follows it in so many steps"""
-    lead: int = 5
+    least_lead: int = 5
     """steps that a helper needs: recall is also given for violations foreseen so early"""
     rows: int = 20
     """the table shows this many episodes, the newest"""
@@ -57,18 +57,20 @@ class EvalMonitor:
 
 def main(argv: list[str]) -> int:
     options = parse(EvalMonitor, argv, "handrail eval monitor")
-    leave = options.enter if options.leave is None else options.leave
-    trigger = Threshold(
-        options.enter, leave, options.min_steps, options.max_steps, options.cool_down, options.budget
-    )  # fmt: skip
+    trigger = _trigger(options)
     dataset = _dataset(options.source)
     monitor = _monitor(options, dataset)
-    found = audit(_episodes(dataset), monitor, trigger, window=options.window, least_lead=options.lead)
+    found = audit(_episodes(dataset), monitor, trigger, window=options.window, least_lead=options.least_lead)
     if options.json:
         print(json.dumps(found.as_dict()))
     else:
         _print(found, options, guessed=isinstance(monitor, Recorded))
     return 0
+
+
+def _trigger(o: EvalMonitor) -> Threshold:
+    leave = o.enter if o.leave is None else o.leave
+    return Threshold(o.enter, leave, o.min_steps, o.max_steps, o.cool_down, o.budget)
 
 
 def _is_run(path: Path) -> bool:

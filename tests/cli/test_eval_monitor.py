@@ -85,7 +85,7 @@ def test_the_flags_of_the_threshold(dataset: Path, capsys: pytest.CaptureFixture
     assert helped("--enter", 0.5, "--leave", 0.01, "--max-steps", 3, "--cool-down", 2) == [3, 0, 3, 1]
     assert helped("--enter", 0.5, "--budget", 1) == [1, 0, 1, 1]
     assert helped("--enter", 0.01) == [10] * 4
-    near = numbers(capsys, dataset, "--enter", 0.5, "--window", 4, "--lead", 0)
+    near = numbers(capsys, dataset, "--enter", 0.5, "--window", 4, "--least-lead", 0)
     assert (near["recall"], near["recall_at_lead"], near["false_alarms"]) == (0.5, 0.5, 2)
 
 
@@ -155,6 +155,7 @@ def mistake(capsys: pytest.CaptureFixture[str], words: Sequence[object]) -> str:
         (("--enter", 0.5, "--min-steps", 0), "min_steps is 0, must be at least 1"),
         (("--enter", 0.5, "--min-steps", 3, "--max-steps", 2), "max_steps is 2, must be at least 3"),
         (("--enter", 0.5, "--window", -1), "window is -1, must be at least 0"),
+        (("--enter", 0.5, "--least-lead", -2), "least_lead is -2, must be at least 0"),
         (("--enter", 0.5, "--monitor", "nowhere"), "nowhere is no run folder (no config.json)"),
     ],
 )
