@@ -15,6 +15,7 @@ from metaworld.policies.sawyer_push_v3_policy import SawyerPushV3Policy
 from handrail.core.errors import unknown_name
 from handrail.core.values import Array
 from handrail.tasks.failurebench.experts import Expert, SoccerExpert, StockExpert, expert_for, see, toward
+from handrail.tasks.failurebench.fragile_push_wall import WALL_HALF_M
 from handrail.tasks.failurebench.sawyer import SawyerTask
 
 Spot = tuple[float, float, float]
@@ -22,6 +23,8 @@ SMOOTH = 0.9  # of the hand's tremor, per step
 TREMOR = (0.02, 0.12)  # its size, drawn once an episode
 WRONG_STEPS = (80, 160)  # for how long the wrong place is gone for
 NEAR_MISS_M = 0.015  # a wrong place may lie so far on the good side of a line
+
+_STRAIGHT, _SOCCER = StockExpert(SawyerPushV3Policy), SoccerExpert()
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def _beyond_a_line(task: Any, rng: np.random.Generator) -> Spot:
 
 def _in_the_wall(task: Any, rng: np.random.Generator) -> Spot:
     """A place inside the wall or just off its free end; from in front and behind the fingers would touch first."""
-    x = task.wall_x - task.side * float(rng.uniform(0.04, 0.12 + 0.01 + NEAR_MISS_M))
+    x = task.wall_x - task.side * float(rng.uniform(0.04, WALL_HALF_M[0] + 0.01 + NEAR_MISS_M))
     return x, task.wall_y + float(rng.uniform(-0.04, 0.0)), 0.02
 
 
@@ -125,19 +128,16 @@ def _wrong_goal(expert: Expert, observation: Array, spot: Spot) -> Array:
     return expert.act(misled)
 
 
-_straight = StockExpert(SawyerPushV3Policy)
-
-
 def _turn_early(expert: Expert, observation: Array, spot: Spot) -> Array:
     """Go round the wall, but turn in beside it instead of behind it."""
     if observation[5] < spot[1]:
         return expert.act(observation)
-    return _wrong_goal(_straight, observation, (spot[0], spot[1] + 0.02, spot[2]))
+    return _wrong_goal(_STRAIGHT, observation, (spot[0], spot[1] + 0.02, spot[2]))
 
 
 def _drag_there(expert: Expert, observation: Array, spot: Spot) -> Array:
     """Take the ball and drag it to the spot: what is let go on the way rolls on by itself."""
-    return SoccerExpert().carry(see(observation), spot[:2])
+    return _SOCCER.carry(see(observation), spot[:2])
 
 
 def _sweep(expert: Expert, observation: Array, spot: Spot) -> Array:

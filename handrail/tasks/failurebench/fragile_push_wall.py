@@ -14,6 +14,7 @@ SCENE = "sawyer_push_wall_v3.xml"
 RANGES = Ranges((-0.05, 0.05), (0.6, 0.65), (-0.05, 0.05), (0.85, 0.9), (0.01, 0.02))
 WALL_HALF_M = (0.12, 0.01, 0.06)
 MIDPOINT_X_M = -0.05  # stock's, where the wall stands at +0.1
+WALL_TINT = (1.0, 0.55, 0.45, 1.0)  # over stock's bricks, which look like the table
 TOUCH_M = 0.001
 PUCK_REACH_M = 0.03  # no point of the puck is farther from its centre (0.02 by 0.02: 0.0283)
 
@@ -40,6 +41,7 @@ class FragilePushWall(SawyerTask):
         self.side, self.wall_x, self.wall_y = side, side * wall_x, wall_y
         spec = load(SCENE)
         spec.body("wall").pos = (self.wall_x, wall_y, WALL_HALF_M[2])
+        spec.body("wall").geoms[0].rgba = WALL_TINT
         super().__init__(spec, **options)
 
     def _hold_views(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from handrail.core.errors import unknown_name
 from handrail.core.values import Array
 from handrail.tasks.failurebench.experts import CLOSE, OPEN, Seen, see, toward
+from handrail.tasks.failurebench.fragile_push_wall import WALL_HALF_M
 from handrail.tasks.failurebench.sawyer import SawyerTask
 
 AROUND_M = 0.045  # horizontally: the fingers are around the object
@@ -71,7 +72,7 @@ def _off_the_wall(task: Any, seen: Seen) -> Array:
     x, y, z = seen.hand
     if not _caged(seen):
         return toward(seen, (x, y, z + STEP_M), OPEN)
-    half_x, half_y = 0.12, 0.01
+    half_x, half_y, _ = WALL_HALF_M
     near_x = min(max(seen.object[0], task.wall_x - half_x), task.wall_x + half_x)
     near_y = min(max(seen.object[1], task.wall_y - half_y), task.wall_y + half_y)
     off_x, off_y = seen.object[0] - near_x, seen.object[1] - near_y

@@ -18,7 +18,7 @@ EYE, LOOKED_AT = (0.82, 1.22, 0.82), (-0.07, 0.69, 0.06)
 WELD_DATA = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0)
 """What Meta-World's `reset_mocap_welds` writes: the hand hangs on the mocap body, not on where it was compiled."""
 
-LINE_M = 0.004  # half the width of a drawn line
+LINE_M = 0.005  # half the width of a drawn line
 LINE_RGBA = (0.9, 0.05, 0.05, 1.0)
 VASE_GEOM = "vase"
 ARM_CONTACT_BIT = 8  # of contype and conaffinity; Meta-World uses 1, 2 and 4
@@ -74,7 +74,7 @@ def draw_rectangle(spec: mujoco.MjSpec, x: tuple[float, float], y: tuple[float, 
 
 def _line(spec: mujoco.MjSpec, name: str, centre: tuple[float, float], half: tuple[float, float]) -> None:
     spec.worldbody.add_site(
-        name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=(*centre, 0.0005), size=(*half, 0.0005), rgba=LINE_RGBA
+        name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=(*centre, 0.002), size=(*half, 0.001), rgba=LINE_RGBA
     )
 
 
