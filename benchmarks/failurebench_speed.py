@@ -3,7 +3,7 @@
 Stock is the bare environment class with the goal visible, without Gymnasium's or Meta-World's wrappers. Everyone takes
 the same random actions and is reset after as many steps as the task's cap; turns alternate, and a ratio is the median
 over turns. The physics is the same, to the last bit (tests/tasks/test_failurebench.py): "physics" is the rate at which
-MuJoCo alone makes the steps, above which no environment can be.
+MuJoCo alone makes the steps, the hand at rest: about what no environment can be faster than.
 """
 
 from __future__ import annotations
