@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _of_run(run: Path, task: str) -> Assessor:
     names = RunFolder.open(run).read_config()
     system = load(names["system"])
     if not hasattr(system, "load_monitor"):
-        having = [other for other in SYSTEMS if hasattr(load(other), "load_monitor")]
+        having = [other for other in SYSTEMS if _has_monitor(other)]
         known = f"a run of {' or '.join(having)} has one" if having else "no system here has one"
         raise InvalidValueError(
             f"{names['system']} has no monitor, {known}: use --monitor {RECORDED} for the risk on record"
@@ -120,6 +121,12 @@ def _of_run(run: Path, task: str) -> Assessor:
             f"the monitor of {run} watches {names['task']}, the episodes are of {task}: give those of one task"
         )
     return system.load_monitor(run)
+
+
+def _has_monitor(system: str) -> bool:
+    """Told from its source: to import them all would need every extra, for the sake of a message."""
+    found = find_spec(SYSTEMS[system])
+    return bool(found and found.origin and "\ndef load_monitor(" in Path(found.origin).read_text(encoding="utf-8"))
 
 
 def _episodes(dataset: Dataset) -> Iterator[list[Step]]:

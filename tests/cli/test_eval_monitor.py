@@ -15,7 +15,7 @@ from handrail.cli.main import main
 from handrail.core.values import Authority, Step, TakeoverCause
 from handrail.run.folder import RunFolder
 from handrail.store import DatasetWriter, EpisodeMeta
-from handrail.systems import hil_serl
+from handrail.systems import SYSTEMS, hil_serl
 
 ZERO = np.zeros(2, np.float32)
 BLANK = Step(
@@ -173,6 +173,21 @@ def test_what_cannot_be_audited_says_why(run: Path, tmp_path: Path, capsys: pyte
     begun = RunFolder(tmp_path / "begun")
     begun.write_config({"system": "hil-serl", "task": "BoundedPush"})
     assert "begun has recorded no episode" in mistake(capsys, [begun.path, *threshold])
+
+
+@pytest.mark.parametrize(
+    ("others", "text"), [({}, "no system here has one"), ({"watchful": "watchful"}, "a run of watchful has one")]
+)
+def test_the_systems_that_have_a_monitor_are_named(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, others: dict[str, str], text: str
+) -> None:
+    (run / "watchful.py").write_text("import an_extra_that_is_missing\n\n\ndef load_monitor(folder): ...\n")
+    monkeypatch.syspath_prepend(run)
+    for name in set(SYSTEMS) - {"hil-serl"}:
+        monkeypatch.delitem(SYSTEMS, name)
+    for name, module in others.items():
+        monkeypatch.setitem(SYSTEMS, name, module)
+    assert f"hil-serl has no monitor, {text}: use" in mistake(capsys, [run, "--enter", 0.5])
 
 
 def test_eval_itself_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from handrail.core.contracts import single
 from handrail.core.errors import InvalidValueError
 from handrail.core.limits import Limits
 from handrail.core.values import Array, Assessment, Authority, Intent, Observation, Proposal, Step
-from handrail.run import Supervised, Supervisor, run_episode
+from handrail.run import Decision, Supervised, Supervisor, run_episode
 from handrail.store import Dataset, DatasetWriter, EpisodeMeta, metrics
 from handrail.store.segments import segments
 
@@ -83,9 +83,14 @@ def test_without_assistance_it_is_asked_once_anyway(assess_executed, level, assi
     assert monitor.actions == [1.0] and decision.executed is decision.assessment
 
 
-def test_without_a_monitor_nothing_is_noticed() -> None:
-    decision = Supervisor(None, Level(1.0), Scripted(lambda seen: PULL)).decide(SEEN, DRIVER, None, HOLD)
-    assert decision.level == 0.0 and decision.command.authority is Authority.POLICY and decision.assistant is None
+def test_without_a_monitor_a_trigger_hears_that_all_is_calm() -> None:
+    def decided(trigger: Threshold | Level) -> Decision:
+        return Supervisor(None, trigger, Scripted(lambda seen: PULL)).decide(SEEN, DRIVER, None, HOLD)
+
+    quiet, helped = decided(Threshold(0.0, 0.0)), decided(Level(1.0))
+    assert quiet.level == 0.0 and quiet.command.authority is Authority.POLICY and quiet.assistant is None
+    assert helped.command.authority is Authority.ASSISTANT, "a control that never looks at the risk helps all the same"
+    assert quiet.executed == helped.executed == Assessment(0.0, 0.0)
 
 
 def test_a_recovery_with_nothing_to_propose_leaves_the_driver() -> None:
