@@ -4,6 +4,12 @@ A learner owns networks, loss, `act` and `update(batch) -> metrics`; it never st
 """
 
 from .bc import BC, BCConfig
+from .offline_ppo import OfflinePPO, OfflinePPOConfig
+from .ppo import PPO, PPOConfig
 from .rlpd import RLPD, RLPDConfig
+from .safety_q import SafetyQ, SafetyQConfig
 
-__all__ = ["BC", "RLPD", "BCConfig", "RLPDConfig"]
+__all__ = [
+    "BC", "PPO", "RLPD", "OfflinePPO", "SafetyQ",
+    "BCConfig", "OfflinePPOConfig", "PPOConfig", "RLPDConfig", "SafetyQConfig",
+]  # fmt: skip
