@@ -34,7 +34,7 @@ class GuidanceConfig:
         stiffness: K_a [N m/rad]. 0.1 rad off at the first three joints is full torque.
         damping: D_a [N m s/rad].
         torque_max: tau_max [N m]: about 4 N at a hand 0.45 m from the base.
-        tank_j: energy in the tank at the beginning [J].
+        tank_j: energy in the tank at the beginning [J]: ten seconds of steady help take about 8.
         tank_max_j: the most it may hold [J].
         speed_max: joint speed [rad/s] above which nothing is guided.
         speed_reserve: joint speed [rad/s] for whose work the tank must hold enough before a torque is applied.
@@ -44,8 +44,8 @@ class GuidanceConfig:
     stiffness: tuple[float, ...] = (20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 1.0)
     damping: tuple[float, ...] = (0.5, 0.5, 0.5, 0.05, 0.05, 0.05, 0.02)
     torque_max: tuple[float, ...] = (2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.2)
-    tank_j: float = 1.0
-    tank_max_j: float = 2.0
+    tank_j: float = 10.0
+    tank_max_j: float = 10.0
     speed_max: float = 6.0
     speed_reserve: float = 10.0
     period_s: float = 0.002

@@ -23,6 +23,8 @@ FEEL_N = 0.5  # weaker pushes are not noticed (ours)
 AT_TARGET_M = 0.005  # nearer to the target than this, any push is one away from it (ours)
 YIELD_M_S, YIELD_MAX_M = 0.06, 0.12  # how fast and how far an intent gives way (ours)
 RETURN_S = 1.0  # in which a reaction fades once the push is over (ours)
+LEAN, RELENT = 0.4, 0.8  # per plan: share of the error that is added to a lean; what is kept of it when free (ours)
+LEAN_MAX_M, LEAN_MAX_RAD = 0.05, 0.4  # ours
 RESIST = 2.5  # times stiffer, within STIFFNESS_RANGE (ours)
 
 
@@ -128,11 +130,13 @@ class Response:
     def __init__(self, traits: HandTraits) -> None:
         self.traits = traits
         self.yielded, self.stiffness, self.reacting = np.zeros(3), 1.0, False
+        self._pushed, self._leaned = False, (np.zeros(3), np.zeros(3))
         self._pushed_s = 0.0
 
     def update(self, push: Array, way: Array, period_s: float) -> None:
         """Feel the force `push` (3,) [N] of guidance while `way` (3,) [m] is left to the target."""
-        against = self._is_against(push, way)
+        self._pushed = float(np.linalg.norm(push)) >= FEEL_N
+        against = self._pushed and self._is_against(push, way)
         self._pushed_s = self._pushed_s + period_s if against else max(0.0, self._pushed_s - period_s)
         self._pushed_s = min(self._pushed_s, self.traits.patience_s + RETURN_S)
         self.reacting = self._pushed_s >= self.traits.patience_s - 1e-9 or (self.reacting and self._pushed_s > 0.0)
@@ -143,15 +147,30 @@ class Response:
             goal = RESIST if self.reacting else 1.0
             self.stiffness += (goal - self.stiffness) * (1.0 - exp(-period_s / (0.2 * RETURN_S)))
 
+    def lean(self, error: Array, turn: Array) -> tuple[Array, Array]:
+        """How far beyond the target the next plan aims, (3,) [m] and (3,) [rad]; `error` and `turn` are left to it.
+
+        Whoever feels a push near where they want to be pushes back until they are there; a yielder wants to be where
+        they have given way to. Without guidance nobody leans.
+        """
+        leaned = (LEAN * error + self._leaned[0], LEAN * turn + self._leaned[1])
+        if not self._pushed or float(np.linalg.norm(error)) > LEAN_MAX_M:  # nothing there, or still on the way
+            leaned = (RELENT * self._leaned[0], RELENT * self._leaned[1])
+        self._leaned = (shortened(leaned[0], LEAN_MAX_M), shortened(leaned[1], LEAN_MAX_RAD))
+        return self._leaned
+
     def _is_against(self, push: Array, way: Array) -> bool:
-        strength, left = float(np.linalg.norm(push)), float(np.linalg.norm(way))
-        if strength < FEEL_N:
-            return False
+        left = float(np.linalg.norm(way))
         return left < AT_TARGET_M or float(-push @ way) / left > FEEL_N
 
     def _yield(self, push: Array, period_s: float, giving: bool) -> None:
         if giving:
             moved = self.yielded + YIELD_M_S * period_s * push / float(np.linalg.norm(push))
-            self.yielded = moved * min(1.0, YIELD_MAX_M / max(float(np.linalg.norm(moved)), 1e-9))
+            self.yielded = shortened(moved, YIELD_MAX_M)
         elif not self.reacting:
             self.yielded = self.yielded * exp(-period_s / RETURN_S)
+
+
+def shortened(vector: Array, limit: float) -> Array:
+    """`vector` with at most this length."""
+    return vector * min(1.0, limit / max(float(np.linalg.norm(vector)), 1e-12))

@@ -198,8 +198,10 @@ def test_a_spring_that_is_let_go_settles() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(InvalidValueError, match=r"tank_j is 3.0, must be in \[0, tank_max_j = 2.0\]: raise tank_max_j"):
-        GuidanceConfig(tank_j=3.0)
+    with pytest.raises(
+        InvalidValueError, match=r"tank_j is 30.0, must be in \[0, tank_max_j = 10.0\]: raise tank_max_j"
+    ):
+        GuidanceConfig(tank_j=30.0)
     with pytest.raises(InvalidValueError, match=r"speed_max is 20.0, must be in \(0, speed_reserve = 10.0\]: lower it"):
         GuidanceConfig(speed_max=20.0)
     with pytest.raises(InvalidValueError, match=r"guidance damping is \(-1.0,\), must be >= 0: 0 leaves a joint free"):
