@@ -26,6 +26,7 @@ from handrail.nets.fused import tanh_
 LOG_RATIO_MAX = 20.0  # ours: exp() of a larger one overflows where a stored action is far from the policy
 ADVANTAGE_EPS = 1e-8
 NORM_EPS = 1e-6
+ADAM_EPS = 1e-5  # Uni-O4
 Tape = list[Tensor]
 
 
@@ -171,6 +172,12 @@ def clipped_slope(log_rho: Tensor, A: Tensor, clip: float) -> Tensor:
     return (rho * A).masked_fill_(past | (log_rho > LOG_RATIO_MAX), 0.0)
 
 
+def shares(counted: Array) -> Tensor:
+    """Weights of mean 1 from flags (B,), 0 where a row is not counted; all 0 where none is: (B,)."""
+    weight = torch.from_numpy(counted.astype(np.float32))
+    return weight / weight.mean().clamp(min=1.0 / len(weight))
+
+
 def standardised(A: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean 0 and standard deviation 1 over the rows of weight above 0: (B,)."""
     counted = A if weight is None else A[weight > 0]
@@ -191,16 +198,29 @@ def descend(
     optimizer.step()
 
 
-def descend_vector(optimizer: torch.optim.Optimizer, vector: Tensor, gradients: list[Tensor], max_norm: float) -> None:
-    """One step of the optimiser of `vector` on `gradients`, in its order, their common norm cut to `max_norm`."""
-    gradient = torch.cat([part.reshape(-1) for part in gradients])
-    vector.grad = gradient.mul_((max_norm / (gradient.norm() + NORM_EPS)).clamp(max=1.0))
-    optimizer.step()
+class VectorAdam:
+    """Adam on a network that lives in one vector (P,), so that norm, cut and step are one operation each.
+
+    Args:
+        net: its parameters become views of the vector; a copy of the network has its own memory again.
+        learning_rate: of Adam.
+        max_norm: to which the norm of the gradient is cut.
+    """
+
+    def __init__(self, net: nn.Module, learning_rate: float, max_norm: float) -> None:
+        self.vector, self.max_norm = in_one_vector(net), max_norm
+        self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, eps=ADAM_EPS, fused=True)
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """One step down `gradients`, one for each parameter in order."""
+        gradient = torch.cat([part.reshape(-1) for part in gradients])
+        self.vector.grad = gradient.mul_((self.max_norm / (gradient.norm() + NORM_EPS)).clamp(max=1.0))
+        self.optimizer.step()
 
 
 @torch.no_grad()
 def in_one_vector(module: nn.Module) -> Tensor:
-    """Move all parameters into one new vector (P,), of which they become views; a copy of the module has its own."""
+    """Move all parameters into one new vector (P,), of which they become views."""
     parameters = list(module.parameters())
     vector = torch.cat([parameter.reshape(-1) for parameter in parameters])
     for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):

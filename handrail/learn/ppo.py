@@ -29,7 +29,6 @@ from handrail.core.errors import CheckpointError, InvalidValueError, unknown_nam
 from handrail.core.values import Array, Authority, Observation, Proposal
 from handrail.nets import (
     EncoderFactory,
-    Mlp,
     ObservationEncoder,
     StateFactory,
     generator_text,
@@ -43,17 +42,17 @@ from handrail.store.ring import Batch
 from handrail.store.trajectories import Trajectories
 
 from .actor_critic import (
+    LOG_RATIO_MAX,
     GaussianActor,
     GaussianPolicy,
     TanhNet,
+    VectorAdam,
     clipped_objective,
     clipped_slope,
-    descend_vector,
-    in_one_vector,
+    shares,
     standardised,
 )
 
-ADAM_EPS = 1e-5  # Uni-O4
 Recovered = Literal["store", "mask", "relabel"]
 
 
@@ -107,7 +106,8 @@ class PPOConfig:
             )
         if not (0.0 < self.discount <= 1.0 and 0.0 <= self.trace <= 1.0):
             raise InvalidValueError(
-                f"discount {self.discount} and trace {self.trace} must be in (0, 1]: Uni-O4 uses 0.99 and 0.95"
+                f"discount {self.discount} is not in (0, 1] or trace {self.trace} not in [0, 1]: "
+                "Uni-O4 uses 0.99 and 0.95"
             )
         if not 0.0 < self.clip < 1.0:
             raise InvalidValueError(f"clip {self.clip} is not in (0, 1): Uni-O4 uses 0.05")
@@ -130,6 +130,7 @@ class Rollout:
     a: Tensor  # (N, A)
     log_pi: Tensor  # (N,) under the policy before the update
     weight: Tensor  # (N,) of the row in the policy loss: 0 where masked, mean 1
+    drawn: Tensor  # (N,) of the row in estimates over draws from the policy: 0 where `a` is none, mean 1
     advantage: Tensor  # (N,) standardised
     returns: Tensor  # (N,) target of V
     cost_returns: Tensor | None  # (N,) target of the cost critic
@@ -140,7 +141,7 @@ class ActorCritic(Protocol):
 
     encoder: ObservationEncoder
     actor: GaussianActor
-    value: Mlp
+    value: TanhNet
 
 
 class PPO:
@@ -173,15 +174,12 @@ class PPO:
         self.nets: dict[str, TanhNet] = {"actor": self.actor, "value": self.value}
         if config.cost_limit is not None:
             self.nets["cost_value"] = TanhNet((*sizes, 1), self.generator)
-        self._vectors = {name: in_one_vector(net) for name, net in self.nets.items()}
-        self._optimizers = {
-            name: torch.optim.Adam([vector], lr=self._learning_rate(name), eps=ADAM_EPS, fused=True)
-            for name, vector in self._vectors.items()
+        rates = {"actor": config.actor_learning_rate}
+        self._adams = {
+            name: VectorAdam(net, rates.get(name, config.critic_learning_rate), config.max_grad_norm)
+            for name, net in self.nets.items()
         }
         self.policy = GaussianPolicy(self.encoder, self.actor, self.rng)
-
-    def _learning_rate(self, name: str) -> float:
-        return self.config.actor_learning_rate if name == "actor" else self.config.critic_learning_rate
 
     def fit_normaliser(self, demonstrations: Batch) -> None:
         """Set the encoder's normalisation, once, before the first update."""
@@ -223,8 +221,8 @@ class PPO:
         config = self.config
         J_C = float(data.cost.sum() / max(1, data.last.sum())) if episode_cost is None else episode_cost
         if config.cost_limit is not None:
-            step = config.multiplier_learning_rate * (J_C - config.cost_limit)
-            self.multiplier = max(0.0, self.multiplier + step)
+            excess = J_C - config.cost_limit
+            self.multiplier = max(0.0, self.multiplier + config.multiplier_learning_rate * excess)
         rollout = self.prepare(data)
         metrics: dict[str, float] = {}
         resting = False
@@ -233,8 +231,8 @@ class PPO:
             metrics |= epoch
             resting = resting or (config.target_kl is not None and epoch["kl"] > config.target_kl)
         self.updates += 1
-        std = float(self.actor.log_std.detach().exp().mean())
-        return metrics | {"std": std, "episode_cost": J_C, "multiplier": self.multiplier}
+        metrics["std"] = float(self.actor.log_std.detach().exp().mean())
+        return metrics | {"episode_cost": J_C, "multiplier": self.multiplier}
 
     @torch.no_grad()
     def prepare(self, data: Trajectories) -> Rollout:
@@ -244,8 +242,10 @@ class PPO:
         driven = data.authority == Authority.POLICY
         a = data.proposed if config.recovered == "relabel" else np.where(driven[:, None], data.proposed, data.action)
         stored = torch.from_numpy(np.ascontiguousarray(a, np.float32))
-        weight = torch.from_numpy((driven | (config.recovered != "mask")).astype(np.float32))
-        weight /= weight.mean().clamp(min=1.0 / len(data))
+        weight, drawn = (
+            shares(driven | (config.recovered != "mask")),
+            shares(driven | (config.recovered == "relabel")),
+        )
         reward = data.reward - np.float32(config.cost_penalty) * data.cost
         A, returns = self._advantage("value", reward, data, s, s_next)
         cost_returns = None
@@ -253,7 +253,7 @@ class PPO:
             A_C, cost_returns = self._advantage("cost_value", data.cost, data, s, s_next)
             A = A - self.multiplier * A_C  # Ray et al. divide by 1 + lambda; standardising does that here
         log_pi = self.actor.log_prob(s, stored)
-        return Rollout(s, stored, log_pi, weight, standardised(A, weight), returns, cost_returns)
+        return Rollout(s, stored, log_pi, weight, drawn, standardised(A, weight), returns, cost_returns)
 
     def _advantage(
         self, critic: str, signal: Array, data: Trajectories, s: Tensor, s_next: Tensor
@@ -281,29 +281,26 @@ class PPO:
     def _step_actor(self, rollout: Rollout, rows: Tensor, s: Tensor) -> dict[str, Tensor]:
         """Up the clipped objective, entropy bonus included."""
         clip, A = self.config.clip, rollout.advantage[rows]
-        w = rollout.weight[rows] / len(rows)
+        w, drawn = rollout.weight[rows] / len(rows), rollout.drawn[rows] / len(rows)
         log_pi, tape = self.actor.taped_log_prob(s, rollout.a[rows])
         log_rho = log_pi - rollout.log_pi[rows]
         gradients = self.actor.log_prob_gradient(tape, -w * clipped_slope(log_rho, A, clip))
         gradients[0] -= self.config.entropy_weight  # of log sigma, in which the entropy is linear
-        self._descend("actor", gradients)
+        self._adams["actor"].step(gradients)
         self.actor.bound()
-        ratio = torch.expm1(log_rho)  # rho - 1
+        ratio = torch.expm1(log_rho.clamp(max=LOG_RATIO_MAX))  # rho - 1
         return {
             "policy_loss": -(w * clipped_objective(log_rho, A, clip)).sum(),
-            "kl": (w * (ratio - log_rho)).sum(),  # never negative, unbiased (Schulman 2020)
-            "clipped": (w * (ratio.abs() > clip)).sum(),
+            "kl": (drawn * (ratio - log_rho)).sum(),  # never negative, unbiased over draws (Schulman 2020)
+            "clipped": (drawn * (ratio.abs() > clip)).sum(),
         }
 
     def _step_critic(self, name: str, s: Tensor, returns: Tensor) -> Tensor:
         """Down the mean squared error."""
         v, tape = self.nets[name].taped(s)
         error = v[:, 0] - returns
-        self._descend(name, self.nets[name].gradient(tape, error[:, None] * (2.0 / len(s))))
+        self._adams[name].step(self.nets[name].gradient(tape, error[:, None] * (2.0 / len(s))))
         return error.square().mean()
-
-    def _descend(self, name: str, gradients: list[Tensor]) -> None:
-        descend_vector(self._optimizers[name], self._vectors[name], gradients, self.config.max_grad_norm)
 
     # -- checkpoint --------------------------------------------------------------------------------------------------
 
@@ -311,7 +308,7 @@ class PPO:
         """Everything that a resumed run needs to go on bit for bit: (arrays, JSON values)."""
         arrays = module_arrays("encoder", self.encoder)
         for name, net in self.nets.items():
-            arrays |= module_arrays(name, net) | optimizer_arrays(f"adam_{name}", self._optimizers[name])
+            arrays |= module_arrays(name, net) | optimizer_arrays(f"adam_{name}", self._adams[name].optimizer)
         generators = {"torch": generator_text(self.generator), "numpy": self.rng.bit_generator.state}
         return arrays, {"updates": self.updates, "multiplier": self.multiplier, "generators": generators}
 
@@ -326,7 +323,7 @@ class PPO:
         load_module("encoder", self.encoder, arrays)
         for name, net in self.nets.items():
             load_module(name, net, arrays)
-            load_optimizer(f"adam_{name}", self._optimizers[name], arrays)
+            load_optimizer(f"adam_{name}", self._adams[name].optimizer, arrays)
         self.updates, self.multiplier = int(meta["updates"]), float(meta["multiplier"])
         load_generator(self.generator, meta["generators"]["torch"])
         self.rng.bit_generator.state = meta["generators"]["numpy"]

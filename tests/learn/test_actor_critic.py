@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from handrail.learn.actor_critic import (
     clipped_objective,
     clipped_slope,
     in_one_vector,
+    shares,
     standardised,
 )
 
@@ -95,6 +97,11 @@ def test_draws_scatter_around_the_mean_and_the_standard_deviation_has_a_floor():
         net.log_std.copy_(torch.tensor([-9.0, 0.0]))
     net.bound()
     assert net.log_std.exp().tolist() == pytest.approx([0.05, 1.0])
+
+
+def test_shares_have_mean_one_over_all_rows():
+    assert shares(np.array([True, False, True, False])).tolist() == [2.0, 0.0, 2.0, 0.0]
+    assert shares(np.zeros(3, bool)).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_advantages_are_standardised_over_the_rows_that_count():

@@ -229,6 +229,15 @@ def test_the_actor_rests_once_the_kl_is_past_its_target():
     assert same(bounded.value, free.value)  # the critic goes on
 
 
+def test_kl_and_clipping_are_estimated_over_draws_of_the_policy():
+    data = rollout()
+    away = replace(data, action=np.where((data.authority == Authority.ASSISTANT)[:, None], 50.0, data.action))
+    config = replace(SMALL, actor_learning_rate=1e-2, max_grad_norm=1e9)
+    for recovered in ("store", "mask", "relabel"):  # an action 100 sigma away overflows no estimate
+        metrics = learner(replace(config, recovered=recovered)).update(away)
+        assert 0.0 < metrics["kl"] < 1.0 and 0.0 < metrics["clipped"] < 1.0, recovered
+
+
 # -- acting ----
 
 
@@ -330,7 +339,7 @@ def test_starting_from_another_learner_takes_actor_value_and_normaliser():
     ("change", "text"),
     [
         ({"minibatch": 0}, "minibatch 0 and epochs 10 must be at least 1: raise them"),
-        ({"discount": 0.0}, r"discount 0.0 and trace 0.95 must be in \(0, 1\]: Uni-O4 uses 0.99 and 0.95"),
+        ({"discount": 0.0}, r"discount 0.0 is not in \(0, 1\] or trace 0.95 not in \[0, 1\]: Uni-O4 uses 0.99"),
         ({"clip": 1.5}, r"clip 1.5 is not in \(0, 1\): Uni-O4 uses 0.05"),
         ({"min_std": 0.6}, r"min_std 0.6 is not in \(0, 0.5\]: lower it, or raise initial_std"),
         (
