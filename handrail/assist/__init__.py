@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from handrail.assist.calibration import Calibration, CalibrationConfig
+from handrail.assist.imagination import Imagination
+from handrail.assist.mppi import MPPI, MPPIConfig
 from handrail.assist.oracle import LookAhead
 from handrail.assist.recovery import PolicyRecovery, Rejection, Scripted
 from handrail.assist.safety_q import SafetyQMonitor
 from handrail.assist.triggers import Never, Threshold, Timer
+from handrail.assist.world_model import WorldModelMonitor
 from handrail.assist.yoked import YokedTrigger
 
 __all__ = [
+    "Calibration",
+    "CalibrationConfig",
+    "Imagination",
     "LookAhead",
+    "MPPI",
+    "MPPIConfig",
     "Never",
     "PolicyRecovery",
     "Rejection",
@@ -17,5 +26,6 @@ __all__ = [
     "Scripted",
     "Threshold",
     "Timer",
+    "WorldModelMonitor",
     "YokedTrigger",
 ]

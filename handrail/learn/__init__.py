@@ -8,8 +8,9 @@ from .offline_ppo import OfflinePPO, OfflinePPOConfig
 from .ppo import PPO, PPOConfig
 from .rlpd import RLPD, RLPDConfig
 from .safety_q import SafetyQ, SafetyQConfig
+from .world_model import WindowSampler, WorldModel, WorldModelConfig
 
 __all__ = [
-    "BC", "PPO", "RLPD", "OfflinePPO", "SafetyQ",
-    "BCConfig", "OfflinePPOConfig", "PPOConfig", "RLPDConfig", "SafetyQConfig",
+    "BC", "PPO", "RLPD", "OfflinePPO", "SafetyQ", "WindowSampler", "WorldModel",
+    "BCConfig", "OfflinePPOConfig", "PPOConfig", "RLPDConfig", "SafetyQConfig", "WorldModelConfig",
 ]  # fmt: skip
