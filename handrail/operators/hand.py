@@ -77,14 +77,13 @@ def draw_hand(draw: int, tier: str, reaction: str | None = None) -> HandTraits:
 
 @dataclass(slots=True)
 class Reach:
-    """What one hand intends at this instant; all vectors (3,) in the world frame."""
+    """What one hand intends for the tool at this instant; all vectors (3,) in the world frame."""
 
     position: Array  # [m]
     velocity: Array  # [m/s]
     acceleration: Array  # [m/s^2]
     turn: Array  # [rad] rotation vector from the tool's orientation to the intended one
     spin: Array  # [rad/s]
-    opening: float  # of the trigger
 
 
 class CompliantHand:

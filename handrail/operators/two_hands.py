@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from handrail.tasks.bimanual.values import BimanualTruth, BimanualWaypoint
 
 LOOK_HZ = 10.0  # looks a second: what jitter and searching of `person` are measured in
+INTEND_S = 0.01  # how often a hand asks where it means to be; in between it goes straight on
 LEAD_M, LEAD_RAD = 0.05, 0.4  # how far a plan may run ahead of the hand: what a person pushes with is bounded (ours)
 TREMOR_HZ = (8.0, 12.0)
 TRIGGER_PER_S = 4.0  # how fast a finger moves the trigger (ours)
@@ -143,6 +144,7 @@ class OneHand:
         position, rotation = self._leaders.tool(self.side)
         self._plan, self._planned_s = Submovement(position, quaternion_of(rotation)), 0.0
         self._opening = self._grip.command = opening
+        self._intend(0.0)
 
     def look(self, waypoint: Waypoint, distance_m: float, progress: float) -> None:
         """Take in where the script wants the tool; what the person knows of it becomes the target."""
@@ -173,6 +175,7 @@ class OneHand:
         else:
             plan.aim(self._missed(move), self._missed(turn), self._duration_s(move, turn, self.target.pace))
         self._plan, self._planned_s = plan, now_s
+        self._intend(now_s)
 
     def feel(self, push: Array, period_s: float) -> None:
         """Guidance pushes the tool with `push` (3,) [N]."""
@@ -182,23 +185,36 @@ class OneHand:
 
     def torque(self, now_s: float, period_s: float, qd: Array) -> Array:
         """Joint torques (14,) [N m] of this hand and its finger at velocities `qd` (14,)."""
+        since_s = now_s - self._intended_s
+        if since_s >= INTEND_S - 1e-9:
+            self._intend(now_s)
+            since_s = 0.0
         position, rotation = self._leaders.tool(self.side)
         jacobian = self._leaders.jacobian(self.side)
-        state = self._plan.at(now_s - self._planned_s)
-        angle = self._omega * now_s + self._phase
-        sine, w = self.traits.tremor_m * np.sin(angle), self._omega
+        meant, meant_quaternion = self._meant, self._meant_quaternion
         reach = Reach(
-            position=self._plan.position + state[0, :3] + sine,
-            velocity=state[1, :3] + self.traits.tremor_m * w * np.cos(angle),
-            acceleration=state[2, :3] - w * w * sine,
-            turn=turn_between(quaternion_of(rotation), turned(self._plan.quaternion, state[0, 3:])),
-            spin=state[1, 3:],
-            opening=self._press(period_s),
+            position=meant[0, :3] + since_s * meant[1, :3],
+            velocity=meant[1, :3],
+            acceleration=meant[2, :3],
+            turn=turn_between(quaternion_of(rotation), meant_quaternion),
+            spin=meant[1, 3:],
         )
-        torque = jacobian.T @ self.hand.wrench(position, jacobian @ qd, reach)
+        torque = self.hand.wrench(position, jacobian @ qd, reach) @ jacobian
         trigger = 7 * self.side + 6
-        torque[trigger] = finger_torque(float(self._leaders.data.qpos[trigger]), float(qd[trigger]), reach.opening)
+        opening = self._press(period_s)
+        torque[trigger] = finger_torque(float(self._leaders.data.qpos[trigger]), float(qd[trigger]), opening)
         return torque
+
+    def _intend(self, now_s: float) -> None:
+        """Where this hand means to be now, tremor included: (3, 6) as of a `Submovement`, in the world frame."""
+        state, w = self._plan.at(now_s - self._planned_s), self._omega
+        angle = w * now_s + self._phase
+        sine = self.traits.tremor_m * np.sin(angle)
+        self._meant_quaternion = turned(self._plan.quaternion, state[0, 3:])
+        state[0, :3] += self._plan.position + sine
+        state[1, :3] += self.traits.tremor_m * w * np.cos(angle)
+        state[2, :3] -= w * w * sine
+        self._meant, self._intended_s = state, now_s
 
     def _press(self, period_s: float) -> float:
         meant = self._grip.command

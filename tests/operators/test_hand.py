@@ -27,7 +27,7 @@ from handrail.operators.hand import (
 
 PERIOD_S = 0.02
 AVERAGE = HandTraits(1.0, Reaction.IGNORER, 0.6)
-STILL = Reach(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), 0.5)
+STILL = Reach(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3))
 
 
 def feel(response: Response, push: tuple[float, ...], seconds: float, way: tuple[float, ...] = (0.1, 0, 0)) -> None:
