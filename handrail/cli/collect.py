@@ -9,15 +9,10 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from handrail.cli.operators import operator_from
 from handrail.cli.parse import parse
+from handrail.cli.recording import recording
 from handrail.core.errors import InvalidValueError
-from handrail.run import Supervised
 from handrail.run.demonstrate import demonstrate
-from handrail.run.film import Film
-from handrail.run.record import record
-from handrail.store import DatasetWriter
-from handrail.tasks import make
 
 SUMMARY: str = "record demonstrations into a LeRobot v3 dataset"
 
@@ -44,15 +39,10 @@ def main(argv: list[str]) -> int:
     options = parse(Collect, argv, "handrail collect")
     if options.episodes < 1:
         raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to record")
-    task = make(options.task)
-    film = Film(task)
-    film.rolling = options.film
-    chosen = operator_from(options.operator, task, drives=True)
-    with chosen as operator, DatasetWriter(options.out, task.fps, images="video" if options.film else "none") as writer:
-        env = Supervised(film, operator=operator.operator, clock=operator.clock)
-        episodes = demonstrate(env, options.episodes, options.seed, operator.draw)
+    with recording(options.task, options.operator, options.out, film=options.film, drives=True) as to:
+        episodes = demonstrate(to.env, options.episodes, options.seed, to.chosen.draw)
         for seed, steps in track(episodes, description=f"recording {options.task}", total=options.episodes):
-            record(writer, steps, task, env_seed=seed, run_seed=options.seed, **operator.described)
+            to.keep(steps, env_seed=seed, run_seed=options.seed)
     Console().print(
         f"{options.episodes} episodes in {options.out}    look at them: handrail data view {options.out}",
         highlight=False,

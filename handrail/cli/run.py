@@ -9,19 +9,14 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from handrail.cli.operators import operator_from
 from handrail.cli.parse import parse
+from handrail.cli.recording import recording
 from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import training_env_seed
 from handrail.core.values import Event
-from handrail.run import Supervised
-from handrail.run.film import Film
 from handrail.run.folder import RunFolder
 from handrail.run.loop import run_episode
-from handrail.run.record import record
-from handrail.store import DatasetWriter
 from handrail.systems import load
-from handrail.tasks import make
 
 SUMMARY: str = "let a trained policy drive while an operator may take over"
 FIRST_EPISODE = 2_000_000
@@ -52,26 +47,18 @@ def main(argv: list[str]) -> int:
         raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to run")
     names = RunFolder.open(options.run).read_config()
     policy = load(names["system"]).load_policy(options.run)
-    task = make(names["task"])
-    film = Film(task)
-    film.rolling = options.film
     console, success, held = Console(), [], []
-    with (
-        operator_from(options.operator, task, drives=False) as chosen,
-        DatasetWriter(options.out, task.fps, images="video" if options.film else "none") as writer,
-    ):
-        env = Supervised(film, operator=chosen.operator, clock=chosen.clock)
+    with recording(names["task"], options.operator, options.out, film=options.film, drives=False) as to:
         for index in range(options.episodes):
             seed = training_env_seed(options.seed, FIRST_EPISODE + index)
-            steps = run_episode(env, policy, seed=seed, operator_draw=chosen.draw)
-            if env.last_event is Event.RERECORD:
+            steps = run_episode(to.env, policy, seed=seed, operator_draw=to.chosen.draw)
+            if to.env.last_event is Event.RERECORD:
                 console.print(f"episode {index + 1}: thrown away by the operator")
                 continue
-            known = {"env_seed": seed, "run_seed": options.seed, "policy_version": str(options.run)}
-            record(writer, steps, task, **known, **chosen.described)
+            to.keep(steps, env_seed=seed, run_seed=options.seed, policy_version=str(options.run))
             success.append(steps[-1].success)
             held += [step.intervention for step in steps]
-            ended = "success" if success[-1] else task.failure_kind() or "ended"
+            ended = "success" if success[-1] else to.task.failure_kind() or "ended"
             console.print(f"episode {index + 1}: {ended}, {len(steps)} steps")
     if success:
         console.print(

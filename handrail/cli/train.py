@@ -51,11 +51,11 @@ def main(argv: list[str]) -> int:
     result = system.run(
         task=options.task, method=method, seed=options.seed, budget=options.budget, folder=folder, resume=options.resume
     )
-    console = Console()
+    console, rate = Console(), result["intervention_rate"]
+    helped = "no online steps" if rate is None else f"operator {rate:.1%} of {result['online_steps']} steps"
     console.print(
         f"{method} on {options.task}: autonomous success {result['success_rate_autonomous']:.0%} over "
-        f"{len(result['episodes_success'])} episodes, operator {result['intervention_rate']:.1%} of "
-        f"{result['online_steps']} steps"
+        f"{len(result['episodes_success'])} episodes, {helped}"
     )
     console.print(f"run folder: {folder}    see it: handrail report {folder}", highlight=False)
     return 0

@@ -49,11 +49,12 @@ class StepsToGo:
     """
 
     def __init__(self, progress: Array, steps: Array) -> None:
-        levels, at = np.unique(progress, return_inverse=True)
-        means = np.bincount(at, steps) / np.bincount(at)
-        groups = np.array_split(np.arange(len(levels)), min(KNOTS, len(levels)))
-        self._progress = np.array([levels[group].mean() for group in groups])
-        self._steps = np.minimum.accumulate([means[group].mean() for group in groups])
+        levels, at, counts = np.unique(progress, return_inverse=True, return_counts=True)
+        group = (np.cumsum(counts) - counts) * KNOTS // len(progress)  # of each level: as many pairs in every group
+        _, group = np.unique(group, return_inverse=True)
+        pairs = np.bincount(group, counts)
+        self._progress = np.bincount(group, counts * levels) / pairs
+        self._steps = np.minimum.accumulate(np.bincount(group[at], steps) / pairs)
 
     def __call__(self, progress: float) -> float:
         return float(np.interp(progress, self._progress, self._steps))

@@ -452,11 +452,11 @@ def _final_evaluation(training: Training, writer: DatasetWriter, progress: Progr
 
 
 def _online_numbers(training: Training, out: RunFolder) -> dict[str, Any]:
-    """The numbers of the online phase; most are absent where there was none."""
+    """The numbers of the online phase; where there was none, nobody spent time in it, and it has no rates."""
     held = np.array(training.operator_held, float)
     episodes = list(out.lines("episode"))
     if not episodes:
-        return {"intervention_rate": 0.0, "operator_seconds": 0.0, "takeovers": 0, "assistant_rate": 0.0}
+        return {"intervention_rate": None, "operator_seconds": 0.0, "takeovers": 0, "assistant_rate": None}
     window = min(RATE_WINDOW, len(held))
     rate_hz = training.watched.rate_hz
     reached = next((e["online_steps"] for e in out.lines("evaluation") if e["success_rate"] >= 0.8), None)

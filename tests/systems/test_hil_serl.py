@@ -110,6 +110,7 @@ def test_every_method_of_the_table_runs(method: str, tmp_path: Path) -> None:
     online = method != "bc"
     assert (result["online_steps"] >= 400) == online
     assert (result["operator_seconds"] > 0) == hil_serl.METHODS_BY_NAME[method].operator
+    assert (result["intervention_rate"] is None) == (not online) and result["demonstration_seconds"] > 0
     assert len(result["episodes_success"]) == 2
 
 
