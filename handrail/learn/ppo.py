@@ -106,8 +106,7 @@ class PPOConfig:
             )
         if not (0.0 < self.discount <= 1.0 and 0.0 <= self.trace <= 1.0):
             raise InvalidValueError(
-                f"discount {self.discount} is not in (0, 1] or trace {self.trace} not in [0, 1]: "
-                "Uni-O4 uses 0.99 and 0.95"
+                f"discount {self.discount} must be in (0, 1], trace {self.trace} in [0, 1]: Uni-O4 uses 0.99, 0.95"
             )
         if not 0.0 < self.clip < 1.0:
             raise InvalidValueError(f"clip {self.clip} is not in (0, 1): Uni-O4 uses 0.05")
@@ -221,8 +220,7 @@ class PPO:
         config = self.config
         J_C = float(data.cost.sum() / max(1, data.last.sum())) if episode_cost is None else episode_cost
         if config.cost_limit is not None:
-            excess = J_C - config.cost_limit
-            self.multiplier = max(0.0, self.multiplier + config.multiplier_learning_rate * excess)
+            self.multiplier = max(0.0, self.multiplier + config.multiplier_learning_rate * (J_C - config.cost_limit))
         rollout = self.prepare(data)
         metrics: dict[str, float] = {}
         resting = False

@@ -339,7 +339,7 @@ def test_starting_from_another_learner_takes_actor_value_and_normaliser():
     ("change", "text"),
     [
         ({"minibatch": 0}, "minibatch 0 and epochs 10 must be at least 1: raise them"),
-        ({"discount": 0.0}, r"discount 0.0 is not in \(0, 1\] or trace 0.95 not in \[0, 1\]: Uni-O4 uses 0.99"),
+        ({"discount": 0.0}, r"discount 0.0 must be in \(0, 1\], trace 0.95 in \[0, 1\]: Uni-O4 uses 0.99, 0.95"),
         ({"clip": 1.5}, r"clip 1.5 is not in \(0, 1\): Uni-O4 uses 0.05"),
         ({"min_std": 0.6}, r"min_std 0.6 is not in \(0, 0.5\]: lower it, or raise initial_std"),
         (
