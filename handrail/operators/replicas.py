@@ -10,6 +10,7 @@ import numpy as np
 from handrail.core.clock import SECOND_NS
 from handrail.core.errors import InvalidValueError, require_finite
 from handrail.core.values import Array
+from handrail.operators.hand import MASS_KG
 from handrail.operators.leaders import DIM, PERIOD_NS
 from handrail.tasks.bimanual.viperx import SIDES, scene
 
@@ -18,7 +19,6 @@ LINK_SCALE = 0.2  # a leader's links weigh a fifth of the follower's: 0.54 kg mo
 ARMATURE = (0.01, 0.01, 0.01, 0.003, 0.003, 0.002)  # [kg m^2] direct drives of low gear ratio (ours)
 FRICTION = (0.1, 0.1, 0.1, 0.02, 0.02, 0.02)  # [N m s/rad] of the bearings, viscous (ours)
 TRIGGER_INERTIA, TRIGGER_FRICTION = 0.002, 0.005  # [kg m^2], [N m s/rad] (ours)
-HAND_KG = 0.55  # operators.md item 5
 HAND_RADIUS_M = 0.04  # a hand is a ball of this size around the tool point (ours)
 
 
@@ -29,7 +29,7 @@ class SimulatedLeaders:
     links' weight (`qfrc_bias`), and what the hands do (`hand_torque`). The person carries their hands' weight.
     """
 
-    def __init__(self, hand_kg: float = HAND_KG) -> None:
+    def __init__(self, hand_kg: float = MASS_KG) -> None:
         self.model = leader_model(hand_kg)
         self.data = mujoco.MjData(self.model)
         self.sites = tuple(self.model.site(f"{side}_tool").id for side in SIDES)
@@ -79,7 +79,7 @@ def leader_model(hand_kg: float) -> mujoco.MjModel:
         HandrailError: gym-aloha is not installed.
     """
     if hand_kg < 0.0:
-        raise InvalidValueError(f"hand_kg is {hand_kg}, must be >= 0: a measured hand and forearm is {HAND_KG}")
+        raise InvalidValueError(f"hand_kg is {hand_kg}, must be >= 0: a measured hand and forearm is {MASS_KG}")
     spec = scene()
     _strip(spec)
     for name, side in zip(ARMS, SIDES, strict=True):

@@ -53,7 +53,7 @@ class TwoHandedTask(Protocol):
 class Submovement:
     """One movement of minimum jerk in position and orientation; the next begins where the hand means to be by then.
 
-    The polynomial of `movement.minimum_jerk`, its coefficients kept because a hand asks for it 500 times a second.
+    The polynomial of `movement.minimum_jerk`, its coefficients kept because a hand asks for it 100 times a second.
     """
 
     def __init__(self, position: Array, quaternion: Array, rates: Array | None = None) -> None:
@@ -131,7 +131,7 @@ class OneHand:
         sight, search, nerves, lapses = rngs
         self.side, self.traits, self._leaders, self._rng = side, traits, leaders, nerves
         self.hand, self.response = CompliantHand(hand), Response(hand)
-        self._eye: Any = Eye(traits.delay_s, 1.0 / LOOK_HZ)
+        self._eye: Any = Eye(traits.delay_s, 1.0 / LOOK_HZ)  # it delays whatever has a position
         self._sight, self._search = Sight(traits, sight), Search(search)
         self._attention = Attention(traits.lapse_rate_hz, lapses)
         self._grip = Grip()

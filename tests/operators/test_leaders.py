@@ -132,6 +132,15 @@ def test_a_broken_reading_leaves_the_arm_without_torque(what: str, text: str) ->
     assert np.array_equal(arm.torque, np.zeros(DIM))
 
 
+def test_guidance_that_is_not_a_number_leaves_the_arm_without_torque() -> None:
+    arm = Bench(HOME)
+    _, loop = rig(arm, HOME + 0.1)
+    loop.guide.put(Guide(HOME, float("nan")))
+    with pytest.raises(NonFiniteError, match="leader torque holds nan"):
+        loop.act()
+    assert np.array_equal(arm.torque, np.zeros(DIM))
+
+
 def test_a_limit_that_would_cut_into_guidance_is_refused() -> None:
     with pytest.raises(
         InvalidValueError,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from handrail.core.errors import InvalidValueError, NonFiniteError
+from handrail.operators.hand import MASS_KG
 from handrail.operators.leaders import DIM
-from handrail.operators.replicas import HAND_KG, LINK_SCALE, SimulatedLeaders, leader_model
+from handrail.operators.replicas import LINK_SCALE, SimulatedLeaders, leader_model
 from handrail.tasks.bimanual.viperx import SERVOS, SIDES, find_arm, scene
 
 HOME = np.tile([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.5], 2)
@@ -43,7 +44,7 @@ def test_links_weigh_a_fifth_and_a_hand_is_on_each(leaders: SimulatedLeaders) ->
     for side in SIDES:
         body = f"vx300s_{side}/upper_arm_link"
         assert leaders.model.body(body).mass == pytest.approx(LINK_SCALE * follower.body(body).mass)
-        assert leaders.model.body(f"vx300s_{side}/hand").mass == pytest.approx(HAND_KG)
+        assert leaders.model.body(f"vx300s_{side}/hand").mass == pytest.approx(MASS_KG)
     assert leaders.model.ngeom == 0
 
 
