@@ -31,9 +31,7 @@ from handrail.nets import (
     Ensemble,
     Mlp,
     ObservationEncoder,
-    StateEncoder,
     StateFactory,
-    batched,
     frozen,
     load_module,
     load_optimizer,
@@ -42,6 +40,8 @@ from handrail.nets import (
 )
 from handrail.store.ring import Batch
 from handrail.store.trajectories import Trajectories
+
+from .actor_critic import descend, encode_one
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Nets(nn.Module):
     """Everything that the joint loss trains, and the constants of the data.
 
     Buffers:
-        reward_scale, return_scale: rewards and values are predicted divided by them.
+        reward_scale, return_scale: root mean squares; rewards and values are predicted divided by them.
         return_low, return_high: 5th and 95th percentile of the data's discounted returns: values 0 and 1 of a monitor.
         positive_weight: of a positive in the constraint's loss.
     """
@@ -192,10 +192,7 @@ class WorldModel:
 
     def features(self, observation: Observation) -> Array:
         """What the encoder makes of one observation: (S,)."""
-        if isinstance(self.encoder, StateEncoder):
-            return self.encoder.encode_one(observation)
-        with torch.no_grad():
-            return self.encoder.encode(batched(observation))[0].numpy()
+        return encode_one(self.encoder, observation)
 
     # -- constants of the data ---------------------------------------------------------------------------------------
 
@@ -210,8 +207,8 @@ class WorldModel:
         share = float((data.cost > 0).mean())
         weight = np.clip((1.0 - share) / max(share, 1e-6), 1.0, self.config.positive_cap)
         scales = {
-            "reward_scale": max(float(data.reward.std()), 1e-3),
-            "return_scale": max(float(returns.std()), 1e-3),
+            "reward_scale": max(float(np.square(data.reward).mean()) ** 0.5, 1e-3),
+            "return_scale": max(float(np.square(returns).mean()) ** 0.5, 1e-3),
             "return_low": low,
             "return_high": max(high, low + 1e-3),
             "positive_weight": weight,
@@ -236,16 +233,15 @@ class WorldModel:
         steps = self._step_weights(valid)
         losses = self._losses(rolled, window, weight)
         means = {name: (steps * loss).sum() for name, loss in losses.items()}
-        coefficients = self.config
-        total = sum((getattr(coefficients, name) * loss for name, loss in means.items()), torch.zeros(()))
-        norm = self._step("nets", total, self._parameters, self.config.grad_clip)
+        total = sum((getattr(self.config, name) * loss for name, loss in means.items()), torch.zeros(()))
+        descend(self._optimizers["nets"], self._parameters, total, self.config.grad_clip)
         means["prior"] = self._prior_loss(rolled, len(valid))
-        self._step("prior", means["prior"], list(self.prior.parameters()))
+        descend(self._optimizers["prior"], list(self.prior.parameters()), means["prior"])
         self._follow(list(self.target.parameters()), list(self.nets.critics.parameters()), self.updates)
         self.updates += 1
         if not metrics:
             return {}
-        return {f"{name}_loss": float(loss.detach()) for name, loss in means.items()} | {"grad_norm": float(norm)}
+        return {f"{name}_loss": float(loss.detach()) for name, loss in means.items()}
 
     def _roll(self, window: Trajectories) -> Rolled:
         """Encode the first observation of each window and follow its actions in the latent space."""
@@ -302,15 +298,6 @@ class WorldModel:
             q = self.nets.critics(torch.cat([z, a], 1)).mean(0)
         scale = q.detach().abs().mean().clamp(min=1e-3)
         return (self.config.prior_bc * (a - rolled.a[:first]).square().mean(1) - q / scale).mean()
-
-    def _step(self, name: str, loss: Tensor, parameters: list[nn.Parameter], clip: float = float("inf")) -> Tensor:
-        """One Adam step; the norm of the gradient before clipping."""
-        gradients = torch.autograd.grad(loss, parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient.contiguous()  # a fused optimiser reads memory in the parameter's order
-        norm = nn.utils.clip_grad_norm_(parameters, clip)
-        self._optimizers[name].step()
-        return norm
 
     # -- checkpoint --------------------------------------------------------------------------------------------------
 
