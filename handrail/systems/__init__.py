@@ -7,7 +7,7 @@ from types import ModuleType
 
 from handrail.core.errors import unknown_name
 
-SYSTEMS: dict[str, str] = {"hil-serl": "handrail.systems.hil_serl"}
+SYSTEMS: dict[str, str] = {"hil-serl": "handrail.systems.hil_serl", "farl": "handrail.systems.farl"}
 
 
 def load(name: str) -> ModuleType:
