@@ -21,6 +21,7 @@ TASKS = {
     "DrawerPlace": "handrail.tasks.bimanual.drawer_place:DrawerPlace",
     "LidOpen": "handrail.tasks.bimanual.lid_open:LidOpen",
     "PegInsertion": "handrail.tasks.bimanual.peg_insertion:PegInsertion",
+    "PenPick": "handrail.tasks.bimanual.pen_pick:PenPick",
     "TrayCarry": "handrail.tasks.bimanual.tray_carry:TrayCarry",
     "TransferCube": "handrail.tasks.bimanual.transfer_cube:TransferCube",
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",

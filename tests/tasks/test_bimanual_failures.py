@@ -103,15 +103,14 @@ def test_peg_in_the_other_hole_is_no_success() -> None:
     assert np.isclose(env.depth_m(0), 0.0) and env.depth_m(1) >= 0.03
 
 
-def test_tray_tilted_by_one_hand_loses_the_ball() -> None:
+def test_tray_carried_in_haste_loses_the_ball() -> None:
     env = make("TrayCarry")
 
-    def tilt(action: Array) -> Array:
+    def hasty(action: Array) -> Array:
         wanted = env.waypoint()
-        raised = replace(wanted.right, position=env.tool_position(1) + (0.0, 0.0, 0.03), pace=1.0)
-        return follow(env, replace(wanted, right=raised))
+        return follow(env, replace(wanted, left=replace(wanted.left, pace=1.0), right=replace(wanted.right, pace=1.0)))
 
-    info = mishandled(env, lambda: env.waypoint().phase == "carry", tilt)
+    info = mishandled(env, lambda: env.waypoint().phase == "lift", hasty, seed=1)
     assert env.failure_kind() == "ball_off" and info["cost"] == 1
 
 
@@ -219,3 +218,31 @@ def test_a_jar_pushed_over_is_spilt() -> None:
         if terminated:
             break
     assert env.failure_kind() == "spilt" and info["cost"] == 1
+
+
+def test_pen_dropped_beside_the_cups() -> None:
+    env = make("PenPick")
+    info = mishandled(env, lambda: env.position("pen")[2] > 0.1, opened)
+    assert env.failure_kind() == "dropped" and info["cost"] == 1
+
+
+def test_a_cup_knocked_over_is_tipped() -> None:
+    env = make("PenPick")
+    env.reset(seed=0)
+    env.data.qpos[env._objects.places["cup1"]][3:] = (np.cos(0.5), np.sin(0.5), 0.0, 0.0)
+    for _ in range(40):
+        _, _, terminated, _, info = env.step(env.home)
+        if terminated:
+            break
+    assert env.failure_kind() == "tipped" and info["cost"] == 1
+
+
+def test_a_pen_of_which_nobody_let_go_is_not_in_the_cup() -> None:
+    env = make("PenPick", horizon=180)
+
+    def held(action: Array) -> Array:
+        action[13] = 0.0
+        return action
+
+    info = mishandled(env, lambda: env.waypoint().phase == "let_go", held)
+    assert not info["success"] and info["goal_reached"] == -1

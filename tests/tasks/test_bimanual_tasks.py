@@ -97,7 +97,7 @@ def test_snapshot_continues_bit_for_bit(env) -> None:
 
 
 def test_holding_stays_and_ends_as_truncation() -> None:
-    env = make(NAMES[0], horizon=30)
+    env = make("TransferCube", horizon=30)
     observation, _ = env.reset(seed=3)
     before = env.data.site_xpos[[arm.site for arm in env.arms]].copy()
     for count in range(1, 31):

@@ -19,12 +19,13 @@ TOOL_M = 0.209744  # wrist's centre to the tool point between the pads (ours: 14
 LOW = np.array([-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158])  # [rad]
 HIGH = np.array([3.14158, 1.25664, 1.6057, 3.14158, 2.23402, 3.14158])  # [rad]
 
+ROUNDS = 2  # of correction where the turn was damped
 WOUND_RAD = 2.2  # of forearm roll, beyond which the wrist's other turn is taken (ours)
 _LOW, _HIGH = LOW.tolist(), HIGH.tolist()
 _UPPER_LENGTH = hypot(*UPPER_M)
 _UPPER_RISE = atan2(UPPER_M[1], UPPER_M[0])  # elevation of the upper arm at rest [rad]
 _REACH = (abs(_UPPER_LENGTH - FOREARM_M) + 0.05, _UPPER_LENGTH + FOREARM_M - 0.002)  # [m] shoulder to wrist
-_SINGULAR = 0.02  # sine of the wrist angle below which roll and rotation are one axis
+SOFT_SINE = 0.25  # of the wrist angle, below which the forearm's roll follows with damping (ours)
 
 
 def forward(joints: Array) -> tuple[Array, Array]:
@@ -45,13 +46,23 @@ def inverse(position: Array, rotation: Array, near: Array) -> Array:
     nearest distance of the wrist that is in reach, joints beyond their range with the end of the range: the answer is
     always a valid command.
     """
+    aim, rounds = position, 0
+    joints, damped = _solve(aim, rotation, near)
+    while damped and rounds < ROUNDS:  # it turned otherwise than asked: put the tool, not the wrist, where it was asked
+        aim, rounds = aim + position - forward(joints)[0], rounds + 1
+        joints, damped = _solve(aim, rotation, near)
+    return joints
+
+
+def _solve(position: Array, rotation: Array, near: Array) -> tuple[Array, bool]:
+    """Joints (6,) for the wrist's centre behind the pose, and whether the turn was damped."""
     r = rotation.tolist()
     x, y, z = (along - TOOL_M * row[0] for along, row in zip(position.tolist(), r, strict=True))
     waist = atan2(y, x)
     shoulder, elbow = _place_wrist(hypot(x, y), z - SHOULDER_M)
-    roll, wrist, rotate = _turn_wrist(r, waist, shoulder + elbow, near)
+    roll, wrist, rotate, damped = _turn_wrist(r, waist, shoulder + elbow, near)
     joints = (waist, shoulder, elbow, roll, wrist, rotate)
-    return np.array([min(max(joint, low), high) for joint, low, high in zip(joints, _LOW, _HIGH, strict=True)])
+    return np.array([min(max(joint, low), high) for joint, low, high in zip(joints, _LOW, _HIGH, strict=True)]), damped
 
 
 def _place_wrist(reach: float, height: float) -> tuple[float, float]:
@@ -65,8 +76,12 @@ def _place_wrist(reach: float, height: float) -> tuple[float, float]:
     return shoulder, -fore - shoulder
 
 
-def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -> tuple[float, float, float]:
-    """Forearm roll, wrist angle and wrist rotation [rad]: R_forearm^T R = Rx(roll) Ry(wrist) Rx(rotate)."""
+def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -> tuple[float, float, float, bool]:
+    """Forearm roll, wrist angle and wrist rotation [rad]: R_forearm^T R = Rx(roll) Ry(wrist) Rx(rotate).
+
+    Where the wrist is nearly straight the first and last axis coincide, and the exact roll may swing by half a turn at
+    once: there it moves by a share of the way, and the other two do what they can.
+    """
     cw, sw, cp, sp = cos(waist), sin(waist), cos(pitch), sin(pitch)
     first = [cw * r[0][j] + sw * r[1][j] for j in range(3)]
     m00, m01, m02 = (cp * first[j] - sp * r[2][j] for j in range(3))
@@ -74,8 +89,6 @@ def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -
     m20 = sp * first[0] + cp * r[2][0]
     was_roll, was_wrist, was_rotate = near.tolist()[3:]
     bend = hypot(m10, m20)
-    if bend < _SINGULAR:  # one axis: keep the roll, the rotation does the rest
-        return was_roll, atan2(bend, m00), _near(atan2(-m12, m11) - was_roll, was_rotate)
     best, least = (0.0, 0.0, 0.0), float("inf")
     for sign in (1.0, -1.0):
         wrist = sign * atan2(bend, m00)
@@ -85,7 +98,14 @@ def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -
         cost = abs(roll - was_roll) + abs(wrist - was_wrist) + abs(rotate - was_rotate) + 100.0 * outside
         if cost < least:
             best, least = (roll, wrist, rotate), cost
-    return best
+    if bend >= SOFT_SINE or m00 < 0.0:
+        return *best, False
+    roll = was_roll + (bend / SOFT_SINE) ** 2 * (best[0] - was_roll)
+    c, s = cos(roll), sin(roll)
+    m21, m22 = (cp * m for m in r[2][1:])
+    m21, m22 = m21 + sp * first[1], m22 + sp * first[2]
+    n11, n12, n20 = c * m11 + s * m21, c * m12 + s * m22, c * m20 - s * m10
+    return roll, atan2(-n20, m00), _near(atan2(-n12, n11), was_rotate), True
 
 
 def _near(angle: float, reference: float) -> float:

@@ -120,7 +120,7 @@ class LidOpen(BimanualTask):
         hold = looking(float(np.arctan2(outward[1], outward[0])), HOLD_PITCH)
         if self.gripped(0, "jar"):  # keep it standing where it is
             return carry(self, 0, "jar", np.array([*jar[:2], JAR_HALF_M]), hold)
-        return come_up_to(self, 0, jar + (0.0, 0.0, GRASP_M), hold, standoff_m=0.09)
+        return come_up_to(self, 0, jar + (0.0, 0.0, GRASP_M), hold, standoff_m=0.09, cone_m=0.015)
 
     def _right(self) -> tuple[Waypoint, str]:
         lid, coaster = self.position("lid"), COASTERS[self.goal]

@@ -11,7 +11,7 @@ from handrail.tasks.bimanual.base import HOME_TOOL, BimanualTask
 from handrail.tasks.bimanual.values import Waypoint, looking, quaternion_of, rotation_of, turn_between
 
 STANDOFF_M = 0.07  # where an approach begins, behind the grasp
-NARROW_M = 0.006  # sideways error from which the approach widens into a cone
+NARROW_M, CONE_M = 0.005, 0.03  # sideways error where the approach begins to widen into a cone; width of the cone
 CLOSE_M, CLOSE_RAD = 0.012, 0.25  # near enough to close the fingers; once they close, twice as far is near enough
 SQUEEZE, OPEN = 0.0, 1.0
 HOME_YAW = (0.0, np.pi)
@@ -30,15 +30,20 @@ def come_up_to(
     opened: float = OPEN,
     closed: float = SQUEEZE,
     standoff_m: float = STANDOFF_M,
+    close_m: float = CLOSE_M,
+    cone_m: float = CONE_M,
 ) -> Waypoint:
-    """Approach a grasp along the tool's axis inside a cone, then close the fingers."""
+    """Approach a grasp along the tool's axis inside a cone, then close the fingers.
+
+    A thing nearly as wide as the open fingers needs a narrow `cone_m`: a tool that far aside stays `standoff_m` behind.
+    """
     approach = rotation_of(quaternion)[:, 0]
     error = task.tool_position(side) - position
     aside = float(np.linalg.norm(error - (error @ approach) * approach))
     turned = float(np.linalg.norm(turn_between(quaternion_of(task.tool_rotation(side)), quaternion)))
-    back = float(np.clip(4.0 * (aside - NARROW_M), 0.0, 1.0) if turned < CLOSE_RAD else 1.0) * standoff_m
+    back = standoff_m * (float(np.clip((aside - NARROW_M) / cone_m, 0.0, 1.0)) if turned < CLOSE_RAD else 1.0)
     closing = task.commanded[7 * side + 6] < 0.5 * (opened + closed)
-    near = float(np.linalg.norm(error)) < CLOSE_M * (2 if closing else 1) and turned < CLOSE_RAD
+    near = float(np.linalg.norm(error)) < close_m * (2 if closing else 1) and turned < CLOSE_RAD
     return Waypoint(position - back * approach, quaternion, closed if near else opened, contact=back == 0.0)
 
 

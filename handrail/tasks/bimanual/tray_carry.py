@@ -22,6 +22,7 @@ STANDS = np.array([[0.0, 0.345, 0.05], [0.0, 0.655, 0.05]])  # [m] the goals: mi
 STAND_HALF_M = (0.09, 0.05)
 START_RANGE, START_TURN = np.array([0.03, 0.015]), 0.12  # [m], [rad]
 CARRY_M = 0.13  # height of the tray on its way
+CLEAR_M = 0.06  # the fingers are out of the way
 PACE = 0.45
 
 
@@ -40,7 +41,7 @@ class TrayCarry(BimanualTask):
     round = ("ball",)
     extra_dim = 3  # velocity of the ball [m/s]
 
-    def __init__(self, tolerance_m: float = 0.03, rim_m: float = 0.006, **options: Any) -> None:
+    def __init__(self, tolerance_m: float = 0.03, rim_m: float = 0.004, **options: Any) -> None:
         self.tolerance_m, self.rim_m = tolerance_m, rim_m
         super().__init__(**options)
 
@@ -131,6 +132,7 @@ class TrayCarry(BimanualTask):
 
     def _release(self, side: int) -> Waypoint:
         """Open, then up, then home."""
-        if not self.touched_by_arms("tray"):
+        grasp = Waypoint(*self._grasp(side), OPEN)
+        if np.linalg.norm(self.tool_position(side) - grasp.position) > CLEAR_M:
             return at_home(side)
-        return retreat(Waypoint(*self._grasp(side), OPEN), 0.08 if self.opening(side) > 0.6 else 0.0)
+        return retreat(grasp, CLEAR_M + 0.03 if self.opening(side) > 0.6 else 0.0)

@@ -143,6 +143,10 @@ def _outfit(spec: mujoco.MjSpec, name: str, side: str) -> None:
         joint.range = ends
         _add_servo(spec, joint, FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE_N)
         _add_pads(spec.body(f"{name}/{finger}_finger_link"), side, sign)
+    coupling = spec.add_equality(
+        type=mujoco.mjtEq.mjEQ_JOINT, name1=f"{name}/right_finger", name2=f"{name}/left_finger", name=f"{side}_fingers"
+    )
+    coupling.data[:2] = (0.0, -1.0)  # one motor moves both fingers: what they hold cannot drift sideways
     gripper = spec.body(f"{name}/gripper_link")
     gripper.add_site(name=f"{side}_tool", pos=[TOOL_M - 0.069744, 0, 0], size=[0.004] * 3, rgba=[0, 0, 0, 0])
     _add_touching(gripper, side, name=f"{side}_palm", size=[0.034, 0.04, 0.03], pos=[0.03, 0, 0])
