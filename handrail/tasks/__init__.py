@@ -22,6 +22,7 @@ TASKS = {
     "LidOpen": "handrail.tasks.bimanual.lid_open:LidOpen",
     "PegInsertion": "handrail.tasks.bimanual.peg_insertion:PegInsertion",
     "PenPick": "handrail.tasks.bimanual.pen_pick:PenPick",
+    "PlugSocket": "handrail.tasks.bimanual.plug_socket:PlugSocket",
     "TrayCarry": "handrail.tasks.bimanual.tray_carry:TrayCarry",
     "TransferCube": "handrail.tasks.bimanual.transfer_cube:TransferCube",
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",

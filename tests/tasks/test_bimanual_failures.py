@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array
 from handrail.tasks import make
 from handrail.tasks.bimanual.experts import BimanualExpert, follow
@@ -246,3 +248,32 @@ def test_a_pen_of_which_nobody_let_go_is_not_in_the_cup() -> None:
 
     info = mishandled(env, lambda: env.waypoint().phase == "let_go", held)
     assert not info["success"] and info["goal_reached"] == -1
+
+
+def test_plug_bends_when_pressed_beside_the_socket() -> None:
+    env = make("PlugSocket")
+
+    def press(action: Array) -> Array:
+        """Straight onto the face between the sockets, 4 cm too far."""
+        left, rotation = env.waypoint().left, env.rotation("strip")
+        aside = abs(float(env._tip()[1])) > 0.003
+        place = env.position("strip") + rotation @ (env.entry_m + env.tip_m + (0.02 if aside else -0.04), 0.0, 0.0)
+        return follow(env, BimanualWaypoint(left, present(env, 1, "plug", place, rotation), "press"))
+
+    info = mishandled(env, lambda: env.waypoint().phase == "align" and env._tip()[0] < 0.04, press)
+    assert env.failure_kind() == "broken" and info["cost"] == 1
+
+
+def test_clearance_is_what_is_said() -> None:
+    """Of the peg in its hole, and of the plug's prongs in their slots."""
+    for clearance in (0.001, 0.003):
+        env = make("PlugSocket", clearance_m=clearance)
+        body = env.model.body("strip").id
+        walls = [i for i in range(env.model.ngeom) if env.model.geom_bodyid[i] == body and env.model.geom_contype[i]][
+            1:6
+        ]
+        ends = sorted(env.model.geom_pos[i][1] + side * env.model.geom_size[i][1] for i in walls for side in (-1, 1))
+        np.testing.assert_allclose(np.diff(ends)[1::2], 2 * (0.002 + clearance), atol=1e-9)
+    for bad in (0.0005, 0.01):
+        with pytest.raises(InvalidValueError, match="must be 0.001 to 0.003 \\[m\\]"):
+            make("PegInsertion", clearance_m=bad)
