@@ -275,5 +275,5 @@ def test_clearance_is_what_is_said() -> None:
         ends = sorted(env.model.geom_pos[i][1] + side * env.model.geom_size[i][1] for i in walls for side in (-1, 1))
         np.testing.assert_allclose(np.diff(ends)[1::2], 2 * (0.002 + clearance), atol=1e-9)
     for bad in (0.0005, 0.01):
-        with pytest.raises(InvalidValueError, match="must be 0.001 to 0.003 \\[m\\]"):
+        with pytest.raises(InvalidValueError, match=r"must be 0.001 to 0.003 \[m\]"):
             make("PegInsertion", clearance_m=bad)

@@ -38,7 +38,7 @@ class HeldInsertion(BimanualTask):
     turn_limit: float  # largest difference of the two rotations' entries at which the push begins
     rest_m: tuple[float, float]  # heights at which they lie on the table
 
-    def __init__(self, clearance_m: float = 0.002, force_limit_n: float = 12.0, **options: Any) -> None:
+    def __init__(self, clearance_m: float = 0.002, force_limit_n: float = 8.0, **options: Any) -> None:
         if not 0.001 <= clearance_m <= 0.003:
             raise InvalidValueError(f"clearance_m is {clearance_m}, must be 0.001 to 0.003 [m]")
         self.clearance_m, self.force_limit_n = clearance_m, force_limit_n

@@ -28,7 +28,7 @@ class PlugSocket(HeldInsertion):
     fragile = ("plug", "strip")
     tip_m = BODY_HALF_M + 2 * PRONG_HALF_M[0] + 2 * POINT_HALF_M[0]
     holes_y = (-0.03, 0.03)
-    entry_m = 0.045
+    entry_m = 0.06
     inserted_m = 0.013
     slack_m = (0.005, 0.005)
     turn_limit = 0.06
@@ -46,7 +46,10 @@ class PlugSocket(HeldInsertion):
     def _add_strip(self, strip: mujoco.MjsBody) -> None:
         """A handle, and in front of it walls that leave four slots free."""
         grey, smooth, middle = [0.45, 0.50, 0.55, 1], parts.SMOOTH, self.entry_m - DEEP_M / 2
-        parts.solid(strip, parts.BOX, [self.entry_m - DEEP_M, 0.012, HALF_HEIGHT_M], grey, mass=0.06)
+        back = self.entry_m - DEEP_M
+        parts.solid(
+            strip, parts.BOX, [(back + 0.02) / 2, 0.012, HALF_HEIGHT_M], grey, mass=0.06, pos=[(back - 0.02) / 2, 0, 0]
+        )
         wide, high = PRONG_HALF_M[1] + self.clearance_m, PRONG_HALF_M[2] + self.clearance_m
         slots = sorted(hole + side * APART_M for hole in self.holes_y for side in (-1, 1))
         edges = [-0.05, *(slot + side * wide for slot in slots for side in (-1, 1)), 0.05]
