@@ -23,6 +23,7 @@ TASKS = {
     "PegInsertion": "handrail.tasks.bimanual.peg_insertion:PegInsertion",
     "PenPick": "handrail.tasks.bimanual.pen_pick:PenPick",
     "PlugSocket": "handrail.tasks.bimanual.plug_socket:PlugSocket",
+    "Pour": "handrail.tasks.bimanual.pour:Pour",
     "TrayCarry": "handrail.tasks.bimanual.tray_carry:TrayCarry",
     "TransferCube": "handrail.tasks.bimanual.transfer_cube:TransferCube",
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",

@@ -12,6 +12,7 @@ from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array
 from handrail.tasks import make
 from handrail.tasks.bimanual.experts import BimanualExpert, follow
+from handrail.tasks.bimanual.kinematics import about_y
 from handrail.tasks.bimanual.moves import at_home, carry, present
 from handrail.tasks.bimanual.values import BimanualWaypoint
 
@@ -277,3 +278,31 @@ def test_clearance_is_what_is_said() -> None:
     for bad in (0.0005, 0.01):
         with pytest.raises(InvalidValueError, match=r"must be 0.001 to 0.003 \[m\]"):
             make("PegInsertion", clearance_m=bad)
+
+
+def test_beads_poured_beside_the_bowl_are_spilt() -> None:
+    env = make("Pour")
+
+    def early(action: Array) -> Array:
+        """Turn the jug over where it is."""
+        wanted = env.waypoint()
+        tilt = about_y(-min(2.0, env.tilt("jug") + 0.4))
+        jug = present(env, 1, "jug", env.position("jug"), tilt)
+        return follow(env, replace(wanted, right=jug))
+
+    info = mishandled(env, lambda: env.waypoint().phase == "bring" and env.position("jug")[2] > 0.11, early)
+    assert env.failure_kind() == "spilt" and info["cost"] == 1
+    assert env._counts()[3] >= 2
+
+
+def test_every_bead_is_counted_once() -> None:
+    env = make("Pour")
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_allclose(observation["environment_state"][-4:], [1.0, 0.0, 0.0, 0.0])
+    expert = BimanualExpert(env)
+    for _ in range(env.horizon):
+        observation, _, terminated, _, info = env.step(expert.act())
+        assert env._counts().sum() <= 10
+        if terminated:
+            break
+    assert info["success"] and observation["environment_state"][-4:].max() >= 0.9

@@ -34,7 +34,7 @@ def forward(joints: Array) -> tuple[Array, Array]:
     pitch = shoulder + elbow
     reach = UPPER_M[0] * cos(shoulder) + UPPER_M[1] * sin(shoulder) + FOREARM_M * cos(pitch)
     height = SHOULDER_M - UPPER_M[0] * sin(shoulder) + UPPER_M[1] * cos(shoulder) - FOREARM_M * sin(pitch)
-    rotation = _about_z(waist) @ _about_y(pitch) @ _about_x(roll) @ _about_y(wrist) @ _about_x(rotate)
+    rotation = about_z(waist) @ about_y(pitch) @ about_x(roll) @ about_y(wrist) @ about_x(rotate)
     centre = np.array([reach * cos(waist), reach * sin(waist), height])
     return centre + TOOL_M * rotation[:, 0], rotation
 
@@ -80,7 +80,7 @@ def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -
     """Forearm roll, wrist angle and wrist rotation [rad]: R_forearm^T R = Rx(roll) Ry(wrist) Rx(rotate).
 
     Where the wrist is nearly straight the first and last axis coincide, and the exact roll may swing by half a turn at
-    once: there it moves by a share of the way, and the other two do what they can.
+    once: there it moves by a share of the way toward the turn that is less wound, and the other two do what they can.
     """
     cw, sw, cp, sp = cos(waist), sin(waist), cos(pitch), sin(pitch)
     first = [cw * r[0][j] + sw * r[1][j] for j in range(3)]
@@ -89,16 +89,18 @@ def _turn_wrist(r: list[list[float]], waist: float, pitch: float, near: Array) -
     m20 = sp * first[0] + cp * r[2][0]
     was_roll, was_wrist, was_rotate = near.tolist()[3:]
     bend = hypot(m10, m20)
+    soft = bend < SOFT_SINE and m00 > 0.0
     best, least = (0.0, 0.0, 0.0), float("inf")
     for sign in (1.0, -1.0):
         wrist = sign * atan2(bend, m00)
         roll = _near(atan2(sign * m10, -sign * m20), was_roll)
         rotate = _near(atan2(sign * m01, sign * m02), was_rotate)
         outside = max(0.0, abs(roll) - WOUND_RAD) + max(0.0, _LOW[4] - wrist, wrist - _HIGH[4])
-        cost = abs(roll - was_roll) + abs(wrist - was_wrist) + abs(rotate - was_rotate) + 100.0 * outside
+        away = abs(roll - was_roll) + abs(wrist - was_wrist) + abs(rotate - was_rotate)
+        cost = (abs(roll) if soft else away) + 100.0 * outside
         if cost < least:
             best, least = (roll, wrist, rotate), cost
-    if bend >= SOFT_SINE or m00 < 0.0:
+    if not soft:
         return *best, False
     roll = was_roll + (bend / SOFT_SINE) ** 2 * (best[0] - was_roll)
     c, s = cos(roll), sin(roll)
@@ -118,21 +120,24 @@ def _unit(value: float) -> float:
     return min(1.0, max(-1.0, value))
 
 
-def _about_x(angle: float) -> Array:
+def about_x(angle: float) -> Array:
+    """Rotation (3, 3) by `angle` [rad] about x."""
     c, s = cos(angle), sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
-def _about_y(angle: float) -> Array:
+def about_y(angle: float) -> Array:
+    """Rotation (3, 3) by `angle` [rad] about y."""
     c, s = cos(angle), sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
-def _about_z(angle: float) -> Array:
+def about_z(angle: float) -> Array:
+    """Rotation (3, 3) by `angle` [rad] about z."""
     c, s = cos(angle), sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def tool_rotation(yaw: float, pitch: float = pi / 2, roll: float = 0.0) -> Array:
     """Rotation (3, 3) of a tool that looks down by `pitch` from the horizontal toward `yaw`, rolled about itself."""
-    return _about_z(yaw) @ _about_y(pitch) @ _about_x(roll)
+    return about_z(yaw) @ about_y(pitch) @ about_x(roll)

@@ -32,13 +32,14 @@ def solid(
     mass: float = 0.0,
     friction: Sequence[float] = GRIPPY,
     condim: int = 4,
+    priority: int = 1,
     **geom: Any,
 ) -> mujoco.MjsGeom:
-    """A geom that touches arms, table and other objects; its friction is the one that counts (priority 1)."""
+    """A geom that touches arms, table and other objects; its friction is the one that counts (priority)."""
     contype, conaffinity = OBJECT_COLLISION
     return body.add_geom(
         type=kind, size=[*size, 0.0, 0.0][:3], rgba=list(colour), mass=mass, friction=list(friction), condim=condim,
-        priority=1, solref=[CONTACT_S, 1.0], solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
+        priority=priority, solref=[CONTACT_S, 1.0], solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
         contype=contype, conaffinity=conaffinity, **geom,
     )  # fmt: skip
 
@@ -54,7 +55,8 @@ def cup(
         outward = (radius + wall) * np.array([np.cos(angle), np.sin(angle), 0.0])
         width = (radius + 2 * wall) * np.tan(np.pi / sides)
         turn = [np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
-        solid(body, BOX, [wall, width, half], colour, mass=mass / 2 / sides, pos=outward, quat=turn)
+        outward[2] = 0.5 * wall  # the floor alone stands on the table
+        solid(body, BOX, [wall, width, half - 0.5 * wall], colour, mass=mass / 2 / sides, pos=outward, quat=turn)
 
 
 def mark(

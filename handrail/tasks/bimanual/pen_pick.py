@@ -10,6 +10,7 @@ import numpy as np
 from handrail.core.values import Array
 from handrail.tasks.bimanual import parts
 from handrail.tasks.bimanual.base import FALL_M_S, BimanualTask
+from handrail.tasks.bimanual.kinematics import about_z
 from handrail.tasks.bimanual.moves import OPEN, at_home, carry, come_up_to, present
 from handrail.tasks.bimanual.values import BimanualWaypoint, Waypoint, looking
 
@@ -103,7 +104,7 @@ class PenPick(BimanualTask):
         outward = cup - self.arms[0].base_position  # the turn in which the wrist is at ease
         hold = looking(float(np.arctan2(outward[1], outward[0])), CUP_PITCH)
         if self.gripped(0, name):
-            return present(self, 0, name, MEETING, _about_z(self.yaw(name)), pace=0.7)
+            return present(self, 0, name, MEETING, about_z(self.yaw(name)), pace=0.7)
         return come_up_to(self, 0, cup + (0.0, 0.0, 0.005), hold, standoff_m=0.09, cone_m=0.01)
 
     def _right(self) -> tuple[Waypoint, str]:
@@ -127,8 +128,3 @@ class PenPick(BimanualTask):
         away = 0.14 if self.opening(1) > 0.6 else 0.0
         position = pen + (away, 0.0, 0.0) if away else self.tool_position(1)
         return Waypoint(position, upright, OPEN, pace=0.6)
-
-
-def _about_z(angle: float) -> Array:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
