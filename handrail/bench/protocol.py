@@ -102,6 +102,7 @@ class System:
         headline_methods: methods that the protocol wants five run seeds of; the others three.
         online_steps: length of a run by budget, where the system says so.
         columns: the metrics that its printed table shows, where a run has them.
+        plan: budget -> task -> methods, where a budget does not ask for every method on every task.
     """
 
     name: str
@@ -113,6 +114,7 @@ class System:
     headline_methods: tuple[str, ...]
     online_steps: Mapping[str, int | None]
     columns: tuple[str, ...]
+    plan: Mapping[str, Mapping[str, tuple[str, ...]]]
 
     def seeds(self, method: str, budget: str) -> tuple[int, ...]:
         """Return the run seeds that the protocol asks of `method`."""
@@ -125,9 +127,13 @@ class System:
         return [
             Cell(self.name, budget, task, method, seed)
             for task in self.default_tasks(budget)
-            for method in self.methods
+            for method in self.default_methods(budget, task)
             for seed in self.seeds(method, budget)
         ]
+
+    def default_methods(self, budget: str, task: str) -> tuple[str, ...]:
+        """Return the methods that this budget asks for on `task`."""
+        return self.plan.get(budget, {}).get(task, self.methods)
 
     def default_tasks(self, budget: str) -> tuple[str, ...]:
         return self.tasks if BUDGETS[budget].all_tasks else self.tasks[:1]
@@ -166,6 +172,7 @@ def _describe(name: str, module: ModuleType) -> System:
         headline_methods=tuple(getattr(module, "HEADLINE_METHODS", methods)),
         online_steps={budget: getattr(config, "online_steps", None) for budget, config in module.BUDGETS.items()},
         columns=tuple(getattr(module, "COLUMNS", COLUMNS)),
+        plan=getattr(module, "PLAN", {}),
     )
 
 

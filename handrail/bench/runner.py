@@ -87,7 +87,7 @@ def run_bench(config: BenchConfig, say: Callable[[str], None] = lambda line: Non
 
 
 def cells_of(config: BenchConfig, system: System) -> list[Cell]:
-    """Return the cells that `config` asks for, seed by seed, so that a table fills evenly.
+    """Return the cells that `config` asks for, seed by seed and method by method, so that a table fills evenly.
 
     Raises:
         UnknownNameError: a task, method or budget that the system does not know.
@@ -101,10 +101,10 @@ def cells_of(config: BenchConfig, system: System) -> list[Cell]:
     cells = [
         Cell(config.system, config.budget, task, method, seed)
         for task in dict.fromkeys(tasks)
-        for method in dict.fromkeys(config.methods or system.methods)
+        for method in dict.fromkeys(config.methods or system.default_methods(config.budget, task))
         for seed in dict.fromkeys(config.seeds or system.seeds(method, config.budget))
     ]
-    return sorted(cells, key=lambda cell: cell.seed)
+    return sorted(cells, key=lambda cell: (cell.seed, system.methods.index(cell.method)))
 
 
 def is_complete(cell: Cell, results: Path) -> bool:

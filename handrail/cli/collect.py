@@ -1,4 +1,4 @@
-"""`handrail collect`: demonstrations by a person, simulated or at a device, into a dataset."""
+"""`handrail collect`: demonstrations by a person into a dataset. `collect failurebench` is in collect_scripted.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ SUMMARY: str = "record demonstrations into a LeRobot v3 dataset"
 
 @dataclass(frozen=True)
 class Collect:
-    """Record successful episodes driven by an operator; failed ones are thrown away."""
+    """Record successful episodes driven by an operator; failed ones are thrown away.
+
+    `handrail collect failurebench --task TASK --kind KIND` records scripted episodes instead; it has flags of its own.
+    """
 
     task: tyro.conf.Positional[str]
     """environment by name"""
@@ -36,6 +39,10 @@ class Collect:
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["failurebench"]:
+        from handrail.cli import collect_scripted
+
+        return collect_scripted.main(argv[1:])
     options = parse(Collect, argv, "handrail collect")
     if options.episodes < 1:
         raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to record")

@@ -30,6 +30,7 @@ from handrail.core.values import Array, Step
 from handrail.learn.ppo import PPO, PPOConfig
 from handrail.learn.world_model import WindowSampler
 from handrail.run import Supervised, Supervisor
+from handrail.run.evaluate import Evaluation
 from handrail.run.folder import RunFolder
 from handrail.run.lockstep import Foreseen, lockstep
 from handrail.run.record import record, recorded_env_seeds
@@ -80,13 +81,22 @@ METHODS_BY_NAME = {
 }
 METHODS = tuple(METHODS_BY_NAME)
 
+MAIN = ("ppo", "farl", "ppo-lagrangian", "oracle", "random")
+PLAN: dict[str, dict[str, tuple[str, ...]]] = {
+    "smoke": dict.fromkeys(TASKS, MAIN[:2]),
+    "quick": dict.fromkeys(TASKS, ("ppo", "farl", "random")),
+    "standard": {task: MAIN if task in ("BoundedSoccer", "FragilePushWall") else METHODS for task in TASKS},
+    "paper": dict.fromkeys(TASKS, MAIN[:2]),
+}
+"""What each budget asks for: the ablations on two tasks, the paper's size for the headline pair."""
 HEADLINE = "farl"
 HEADLINE_METHODS: tuple[str, ...] = ()  # three run seeds each
 COLUMNS = (
+    "failure_reduction", "gap_closed", "return_ratio",
     "failure_episode_rate", "failures_per_1000_steps", "failure_steps", "return_normalised", "success_rate_autonomous",
     "assistant_rate", "recovery_rate", "auroc", "recall_lead5", "ece",
 )  # fmt: skip
-SHIFTS: dict[str, dict[str, float]] = {"range": {"object_range_scale": 1.3}, "friction": {"friction_scale": 0.7}}
+SHIFTS: dict[str, dict[str, float]] = {"range": {"object_range_scale": 1.1}, "friction": {"friction_scale": 0.7}}
 """Conditions that the final policy was not trained in (ours): name -> options of the task."""
 SETTLED_STEPS = 10  # a burst has recovered when nothing is violated until so many steps after it
 
@@ -289,7 +299,8 @@ def run(
     """Run the online phase of one method, evaluate it, and return its result. The offline phase is built if missing.
 
     Args:
-        folder: the offline phase lies beside it, in `../../offline/seed-N`, for all methods.
+        folder: a folder METHOD/seed-N shares its offline phase with other methods, in `../../offline/seed-N`; any
+            other holds its own.
         config: replaces the budget's, whose name may then be any.
 
     Raises:
@@ -394,7 +405,7 @@ def _alone(training: Training, episodes: list[list[Step]]) -> dict[str, Any]:
         "return_normalised": float(np.mean(returns)),
         "failure_rate": float(np.mean([failed(steps) for steps in episodes])),
         "return_mean": float(np.mean([sum(step.reward for step in steps) for steps in episodes])),
-        "failure_modes": {training.tasks[0].violation: sum(failed(steps) for steps in episodes)},
+        "failure_modes": {training.tasks[0].violation: sum(map(failed, episodes))},
         "returns": returns,
     }
 
@@ -449,6 +460,19 @@ def _foresight(training: Training) -> dict[str, float | None]:
     found = training.built.held_out if training.method.watcher == "world-model" else None
     names = {"auroc": "auroc", "recall_lead5": "recall", "ece": "ece"}
     return {name: None if found is None else getattr(found, key) for name, key in names.items()}
+
+
+def evaluate_run(folder: Path, seeds: range) -> Evaluation:
+    """Evaluate the last checkpoint of the run in `folder`, alone, on env `seeds`."""
+    training = _loaded(folder)
+    episodes = training.evaluate(seeds)
+    failures = sum(failed(steps) for steps in episodes)
+    return Evaluation(
+        success=[int(steps[-1].success) for steps in episodes],
+        returns=[float(sum(step.reward for step in steps)) for steps in episodes],
+        lengths=[len(steps) for steps in episodes],
+        failures={training.tasks[0].violation: failures} if failures else {},
+    )
 
 
 def load_policy(folder: Path) -> Policy:

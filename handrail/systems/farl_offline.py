@@ -69,10 +69,10 @@ class OfflineConfig:
     recovery_demonstrations: int = 120
     calibration_episodes: int = 120
     clone_updates: int = 3_000
-    evaluate_updates: int = 5_000
-    improve_updates: int = 1_000
-    world_model_updates: int = 10_000
-    safety_updates: int = 5_000
+    evaluate_updates: int = 2_000
+    improve_updates: int = 500
+    world_model_updates: int = 4_000
+    safety_updates: int = 3_000
     reward_scale: float = 0.01
     policy: OfflinePPOConfig = field(default_factory=OfflinePPOConfig)
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
