@@ -24,6 +24,7 @@ TASKS = {
     "PenPick": "handrail.tasks.bimanual.pen_pick:PenPick",
     "PlugSocket": "handrail.tasks.bimanual.plug_socket:PlugSocket",
     "Pour": "handrail.tasks.bimanual.pour:Pour",
+    "TowelFold": "handrail.tasks.bimanual.towel_fold:TowelFold",
     "TrayCarry": "handrail.tasks.bimanual.tray_carry:TrayCarry",
     "TransferCube": "handrail.tasks.bimanual.transfer_cube:TransferCube",
     "PickCube": "handrail.tasks.hil.pick_cube:PickCube",

@@ -306,3 +306,29 @@ def test_every_bead_is_counted_once() -> None:
         if terminated:
             break
     assert info["success"] and observation["environment_state"][-4:].max() >= 0.9
+
+
+def test_towel_tears_between_hands_that_part() -> None:
+    env = make("TowelFold")
+    info = mishandled(env, lambda: env.waypoint().phase == "fold", hands_apart(env, 0.06))
+    assert env.failure_kind() == "torn" and info["cost"] == 1
+
+
+def test_a_hand_takes_a_corner_only_where_it_closes() -> None:
+    """Closed hands that pass over the towel take nothing; one that closes at a corner has it until it opens."""
+    env = make("TowelFold")
+    env.reset(seed=0)
+    for _ in range(60):
+        action = follow(env, env.waypoint())
+        action[[6, 13]] = 0.0
+        env.step(action)
+    assert env._held_by(0) == env._held_by(1) == -1
+    env.reset(seed=0, options={"goal": 0})
+    expert = BimanualExpert(env)
+    while env.waypoint().phase == "reach":
+        env.step(expert.act())
+    assert (env._held_by(0), env._held_by(1)) == (0, 42)
+    assert np.linalg.norm(env._vertex(0) - env.tool_position(0)) < 0.02
+    env.step(opened(expert.act()))
+    env.step(opened(expert.act()))
+    assert env._held_by(0) == env._held_by(1) == -1
