@@ -10,14 +10,14 @@ from handrail.tasks.failurebench.sawyer import Ranges, SawyerTask
 from handrail.tasks.failurebench.scene import draw_rectangle, load
 
 SCENE = "sawyer_push_v3.xml"
-RANGES = Ranges((-0.1, 0.1), (0.6, 0.7), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))
+RANGES = Ranges((-0.15, 0.15), (0.54, 0.58), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))  # the puck nearer to the lines than in stock
 
 
 class BoundedPush(SawyerTask):
     """Failure: the puck's centre leaves abs(x) <= `half_width`, `y_low` <= y <= `y_high` [m].
 
-    The numbers are ours, within 3 cm of the rectangle on the authors' clips; its far edge is ours altogether.
-    Further options are those of `SawyerTask`.
+    The numbers are ours, within 3 cm of the rectangle on the authors' clips; its far edge and the ranges of puck and
+    goal are ours altogether. Further options are those of `SawyerTask`.
     """
 
     name = "BoundedPush"
@@ -27,7 +27,7 @@ class BoundedPush(SawyerTask):
     ranges = RANGES
     success_radius_m = rewards.PUSH_RADIUS_M
 
-    def __init__(self, *, half_width: float = 0.20, y_low: float = 0.50, y_high: float = 0.95, **options: Any) -> None:
+    def __init__(self, *, half_width: float = 0.17, y_low: float = 0.53, y_high: float = 0.95, **options: Any) -> None:
         self.half_width, self.y_low, self.y_high = half_width, y_low, y_high
         spec = load(SCENE)
         draw_rectangle(spec, (-half_width, half_width), (y_low, y_high))

@@ -34,7 +34,7 @@ class FragilePushWall(SawyerTask):
     success_radius_m = rewards.WALL_RADIUS_M
 
     def __init__(
-        self, *, side: Literal[-1, 1] = -1, wall_x: float = 0.10, wall_y: float = 0.75, **options: Any
+        self, *, side: Literal[-1, 1] = -1, wall_x: float = 0.05, wall_y: float = 0.75, **options: Any
     ) -> None:
         if side not in (-1, 1):
             raise InvalidValueError(f"side is {side}, it must be -1 or 1: -1 stands the wall on the -x side")

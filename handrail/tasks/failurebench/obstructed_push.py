@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from handrail.tasks.failurebench import rewards
-from handrail.tasks.failurebench.bounded_push import RANGES, SCENE
+from handrail.tasks.failurebench.bounded_push import SCENE
 from handrail.tasks.failurebench.rewards import Reading, Score, Start
-from handrail.tasks.failurebench.sawyer import TRUTH_REACH_M, SawyerTask
+from handrail.tasks.failurebench.sawyer import TRUTH_REACH_M, Ranges, SawyerTask
 from handrail.tasks.failurebench.scene import ARM_CONTACT_BIT, VASE_GEOM, add_vase, arm_geoms, gap_m, load
+
+RANGES = Ranges((-0.125, -0.095), (0.6, 0.7), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))  # on the vase's side of stock's
 
 
 class ObstructedPush(SawyerTask):
@@ -29,8 +31,8 @@ class ObstructedPush(SawyerTask):
     def __init__(
         self,
         *,
-        vase: tuple[float, float] = (-0.35, 0.67),
-        vase_radius_m: float = 0.10,
+        vase: tuple[float, float] = (-0.32, 0.67),
+        vase_radius_m: float = 0.13,
         vase_height_m: float = 0.26,
         **options: Any,
     ) -> None:
