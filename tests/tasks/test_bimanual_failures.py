@@ -145,7 +145,7 @@ def test_wide_box_slips_between_loose_hands_and_drops() -> None:
 
 def test_wide_box_is_crushed_between_hard_hands() -> None:
     env = make("BoxStack")
-    info = mishandled(env, lambda: env.waypoint().phase == "carry", hands_apart(env, -0.06))
+    info = mishandled(env, lambda: env.waypoint().phase == "carry", hands_apart(env, -0.1))
     assert env.failure_kind() == "crushed" and info["cost"] == 1
 
 

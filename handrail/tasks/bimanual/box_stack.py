@@ -20,7 +20,7 @@ START_RANGE, START_TURN = np.array([0.03, 0.02]), 0.15  # [m], [rad]
 PITCH = np.deg2rad(60.0)
 TIP_M = 0.0137 * np.cos(PITCH) + 0.01 * np.sin(PITCH)  # tool point to the foremost edge of the finger tips
 GRIP = 0.35  # fingers apart: four contacts
-SQUEEZE_M = 0.010  # how far inside the faces the hands aim
+SQUEEZE_M = 0.007  # how far inside the faces the hands aim
 FIRM_N = 4.0  # each hand presses at least so hard before the lift
 CARRY_M = 0.16  # height of the box on its way
 PACE = 0.5
@@ -39,7 +39,7 @@ class BoxStack(BimanualTask):
     objects = ("box",)
     fragile = ("box",)
 
-    def __init__(self, tolerance_m: float = 0.03, force_limit_n: float = 35.0, **options: Any) -> None:
+    def __init__(self, tolerance_m: float = 0.03, force_limit_n: float = 60.0, **options: Any) -> None:
         self.tolerance_m, self.force_limit_n = tolerance_m, force_limit_n
         super().__init__(**options)
 

@@ -16,11 +16,11 @@ from handrail.tasks.bimanual.values import BimanualWaypoint, Waypoint, looking
 
 RADIUS_M, HALF_M = 0.007, 0.065  # of the pen, which is square, so that it does not roll
 CUP_HALF_M = 0.04
-CUPS, CUP_RANGE = np.array([[-0.16, 0.38], [-0.16, 0.62]]), np.array([0.015, 0.02])  # [m] the goals
+CUPS, CUP_RANGE = np.array([[-0.12, 0.38], [-0.12, 0.62]]), np.array([0.015, 0.02])  # [m] the goals
 START, START_RANGE, START_TURN = np.array([0.18, 0.5]), np.array([0.03, 0.08]), 0.5  # [m], [m], [rad]
 MEETING = np.array([-0.02, 0.5, 0.07])  # [m] where the cup is held
 GRASP_RISE_M = 0.0090  # the finger tips stay 2 mm off the table
-CUP_PITCH = np.deg2rad(45.0)
+CUP_PITCH = np.deg2rad(15.0)  # well away from a straight wrist
 ABOVE_M, SUNK_M = 0.03, 0.03  # the tip waits over the rim, and is let go so far below it
 TIPPED_RAD = np.deg2rad(50.0)
 
@@ -37,7 +37,7 @@ class PenPick(BimanualTask):
     objects = ("pen", "cup0", "cup1")
     fragile = ("cup0", "cup1")
 
-    def __init__(self, cup_radius_m: float = 0.021, **options: Any) -> None:
+    def __init__(self, cup_radius_m: float = 0.019, **options: Any) -> None:
         self.cup_radius_m = cup_radius_m
         super().__init__(**options)
 
@@ -105,7 +105,7 @@ class PenPick(BimanualTask):
         hold = looking(float(np.arctan2(outward[1], outward[0])), CUP_PITCH)
         if self.gripped(0, name):
             return present(self, 0, name, MEETING, about_z(self.yaw(name)), pace=0.7)
-        return come_up_to(self, 0, cup + (0.0, 0.0, 0.005), hold, standoff_m=0.09, cone_m=0.01)
+        return come_up_to(self, 0, cup + (0.0, 0.0, 0.005), hold, cone_m=0.01)
 
     def _right(self) -> tuple[Waypoint, str]:
         pen, cup = self.position("pen"), self.position(f"cup{self.goal}")

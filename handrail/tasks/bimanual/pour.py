@@ -18,7 +18,7 @@ BEADS, BEAD_M = 10, 0.008
 JUG_RADIUS_M, JUG_HALF_M = 0.021, 0.04
 BOWL_RADIUS_M, BOWL_HALF_M, HANDLE_M = 0.04, 0.02, -0.058  # the handle is toward the left arm
 BOWLS, BOWL_RANGE, BOWL_TURN = np.array([[-0.13, 0.37], [-0.13, 0.63]]), np.array([0.015, 0.015]), 0.3  # the goals
-START, START_RANGE = np.array([0.12, 0.5]), np.array([0.02, 0.05])  # [m] of the jug
+START, START_RANGE = np.array([0.09, 0.5]), np.array([0.02, 0.05])  # [m] of the jug
 MEETING = np.array([-0.05, 0.5, 0.05])  # [m] where the bowl is held
 ABOVE_M, RISE_M, ASIDE_M = (
     0.03,
