@@ -49,5 +49,6 @@ def main(argv: list[str]) -> int:
         f"{tally.kept} of {tally.episodes} episodes ({tally.kept_steps} steps) in {out}; failures made on the way "
         f"{tally.failures}, kept {tally.failures_kept}    look at them: handrail data view {out}",
         highlight=False,
+        soft_wrap=True,
     )
     return 0

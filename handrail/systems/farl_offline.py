@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from handrail.assist.calibration import Calibration, CalibrationConfig, choose, judge
+from handrail.assist.calibration import Calibration, CalibrationConfig, choose, judge, onsets
 from handrail.assist.imagination import mean_of
 from handrail.assist.world_model import WorldModelMonitor
 from handrail.core.config import from_mapping
 from handrail.core.errors import CheckpointError
 from handrail.core.seeds import EVALUATION_ENV_SEEDS, training_env_seed
-from handrail.core.values import Authority, Step
+from handrail.core.values import Array, Authority, Step
 from handrail.learn.offline_ppo import OfflinePPO, OfflinePPOConfig
 from handrail.learn.safety_q import SafetyQ, SafetyQConfig
 from handrail.learn.world_model import WindowSampler, WorldModel, WorldModelConfig
@@ -37,7 +37,7 @@ from handrail.store import Dataset, checkpoint
 from handrail.store.atomic import write_atomically
 from handrail.store.ring import Batch
 from handrail.store.trajectories import Trajectories, concatenate
-from handrail.systems.farl_data import NoisyExpert, Tally, collect
+from handrail.systems.farl_data import NoisyExpert, Tally, collect, episodes, is_kept
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise
 
@@ -48,6 +48,8 @@ ACTIONS = 4
 REWARD_MOST = 10.0  # Meta-World's reward of a step at the goal
 CALIBRATION_EPISODES_FROM = 3_000_000  # episode index from which a run draws the resets of its calibration
 LANES = 8
+FEWEST_FAILURES = 10  # that a calibration needs; scripted ones that nobody has seen make up for missing ones
+UNSEEN_SEED = 1_000_000  # added to the run seed for those
 
 
 @dataclass(frozen=True)
@@ -236,15 +238,17 @@ class _Build:
 
         def calibrate() -> dict[str, Any]:
             self.say("calibrating the monitor")
-            episodes = self._unprotected(policy)
+            driven = self._unprotected(policy)
+            if sum(bool(len(onsets(_costs(steps)))) for steps in driven) < FEWEST_FAILURES:
+                driven = _mixed(driven, self._unseen_failures())
             monitor = WorldModelMonitor(model, mean_of(policy.actor), horizon=max(config.horizons))
-            predicted = [monitor.probabilities(steps) for steps in episodes]
-            costs = [np.array([step.cost for step in steps]) for steps in episodes]
-            half = len(episodes) // 2
+            predicted = [monitor.probabilities(steps) for steps in driven]
+            costs = [_costs(steps) for steps in driven]
+            half = len(driven) // 2
             chosen = choose(predicted[:half], costs[:half], config)
             held_out = judge(chosen, predicted[half:], costs[half:], config)
             failures = int(sum(cost.any() for cost in costs))
-            made = Tally(len(episodes), len(episodes), sum(map(len, costs)), failures, failures)
+            made = Tally(len(driven), len(driven), sum(map(len, costs)), failures, failures)
             return {"calibration": asdict(chosen), "held_out": asdict(held_out), "made": asdict(made)}
 
         kinds = {"calibration": Calibration, "held_out": Calibration, "made": Tally}
@@ -258,6 +262,12 @@ class _Build:
         seeds = iter([training_env_seed(self.seed, first + i) for i in range(self.config.calibration_episodes)])
         explore = partial(policy.policy.actions, explore=True)
         return [steps for *_, steps in lockstep(envs, explore, seeds)]
+
+    def _unseen_failures(self) -> list[list[Step]]:
+        """Scripted failures that nothing was trained on, for a policy that makes too few of its own."""
+        found = episodes(self.task, "failure", self.seed + UNSEEN_SEED)
+        failing = (scene.steps for scene in found if is_kept("failure", scene.steps))
+        return list(islice(failing, FEWEST_FAILURES))
 
     def _expert_return(self) -> float:
         def expertly() -> float:
@@ -274,3 +284,13 @@ class _Build:
         if not file.is_file():
             write_atomically(file, json.dumps(make_it(), indent=1).encode())
         return json.loads(file.read_text())
+
+
+def _costs(steps: Sequence[Step]) -> Array:
+    return np.array([step.cost for step in steps])
+
+
+def _mixed(episodes: Sequence[list[Step]], others: Sequence[list[Step]]) -> list[list[Step]]:
+    """Both, so that each half has as many of the others."""
+    half = len(others) // 2
+    return [*others[:half], *episodes, *others[half:]]
