@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from handrail.core.values import Step
+from handrail.core.values import Authority, Step
 
 EPISODES_SHOWN = 20  # moving window of the rates
+ALWAYS_SHOWN = "assisted success"
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 
 
@@ -27,7 +28,7 @@ class Progress:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rates]}"),
             TimeElapsedColumn(), TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal,
         )  # fmt: skip
-        self._recent: deque[tuple[bool, float]] = deque(maxlen=EPISODES_SHOWN)
+        self._recent: deque[dict[str, float]] = deque(maxlen=EPISODES_SHOWN)
 
     def __enter__(self) -> Progress:
         self._last_line_s = time.monotonic()
@@ -42,9 +43,9 @@ class Progress:
 
     def update(self, done: int, steps: list[Step]) -> None:
         """After an episode: `done` online steps so far."""
-        self._recent.append((steps[-1].success, float(np.mean([step.intervention for step in steps]))))
-        success, held = np.mean([s for s, _ in self._recent]), np.mean([h for _, h in self._recent])
-        rates = f"assisted success {success:.0%}, operator {held:.0%}"
+        self._recent.append(_shares(steps))
+        means = {name: float(np.mean([shares[name] for shares in self._recent])) for name in self._recent[0]}
+        rates = ", ".join(f"{name} {mean:.0%}" for name, mean in means.items() if mean > 0 or name == ALWAYS_SHOWN)
         self._bar.update(self._task, completed=min(done, self.total), rates=rates)
         self._line(f"{done}/{self.total} steps, {rates}")
 
@@ -56,3 +57,13 @@ class Progress:
         if not self._console.is_terminal and time.monotonic() - self._last_line_s > LINE_EVERY_S:
             self._last_line_s = time.monotonic()
             self._console.print(f"{self.title}: {text}", highlight=False)
+
+
+def _shares(steps: list[Step]) -> dict[str, float]:
+    """What one episode adds to the moving rates."""
+    return {
+        ALWAYS_SHOWN: float(steps[-1].success),
+        "operator": float(np.mean([step.intervention for step in steps])),
+        "assistant": float(np.mean([step.authority is Authority.ASSISTANT for step in steps])),
+        "failing": float(any(step.cost > 0 for step in steps)),
+    }

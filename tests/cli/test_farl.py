@@ -33,7 +33,7 @@ def test_scripted_data_are_recorded_counted_and_shown(
     kept = json.loads((tmp_path / "data" / "tally.json").read_text())
     assert f"failures made on the way {kept['failures']}," in said and f"{kept['kept_steps']} steps" in said
     assert main(["data", "view", str(tmp_path / "data")]) == 0
-    assert f"{kept['kept']} episodes, {kept['kept_steps']} steps at 80 Hz" in capsys.readouterr().out
+    assert f"{kept['kept']} episodes, {kept['kept_steps']} steps at 80 Hz" in " ".join(capsys.readouterr().out.split())
 
 
 def test_bad_flags_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

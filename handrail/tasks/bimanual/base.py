@@ -174,7 +174,7 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
         mass, friction = spread[0] * self.mass_scale, spread[1] * self.friction_scale
         bias = draw_bias(rng, self.noise, len(self.objects))
         self._progress = Progress(goal=goal, mass=mass, friction=friction, bias=bias)
-        self._vary()
+        self._objects.vary(self._progress.mass, self._progress.friction)
         mujoco.mj_resetData(self.model, self.data)
         home = self.home + rng.normal(0.0, HOME_SIGMA_RAD, 14) * np.tile([1, 1, 1, 1, 1, 1, 0], 2)
         self._set_arms(home)
@@ -288,7 +288,7 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
     def restore(self, snapshot: Snapshot) -> None:
         state = mujoco.mjtState.mjSTATE_INTEGRATION
         self._progress = copy.deepcopy(snapshot.task["progress"])
-        self._vary()
+        self._objects.vary(self._progress.mass, self._progress.friction)
         mujoco.mj_setState(self.model, self.data, snapshot.physics, state)
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, snapshot.physics, state)  # forward has moved the solver's warm start
@@ -341,9 +341,6 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
         return not self.contacts.touched(self._ids[name]).isdisjoint(self._arm_bodies)
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _vary(self) -> None:
-        self._objects.vary(self._progress.mass, self._progress.friction)
 
     def _home(self) -> Array:
         joints = [

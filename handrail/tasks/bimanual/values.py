@@ -28,7 +28,7 @@ class BimanualTruth:
 
 @dataclass(frozen=True, slots=True)
 class Waypoint:
-    """Where a scripted person wants one tool next. Every field is a function of objects, never of where the tool is."""
+    """Where a scripted person wants one tool next: a place at an object or a goal, approached inside a cone."""
 
     position: Array  # (3,) [m]
     quaternion: Array  # (4,) w x y z; x approaches, y is the axis along which the fingers open
