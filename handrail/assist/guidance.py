@@ -1,6 +1,9 @@
 """Guidance as a force: impedance rendering with saturation, and a tank that bounds the energy it may inject.
 
 `tau = s * level * sat(K_a (q_des - q) + D_a (qd_des - qd), tau_max)`, with s in [0, 1] what the tank can pay for.
+K_a is diagonal, or, where the arm's Jacobian J is known, `J^T diag(k_x, k_r) J`: a hand is then pulled straight toward
+where it should be, whatever the arm's posture, and saturation shortens the pull without turning it. A diagonal K_a
+pulls aside, which people take for a push against them (ours).
 Energy tanks are those of Franken et al. 2011 (two-layer bilateral teleoperation) and Ferraguti et al. 2013 (variable
 stiffness); energy is observed exactly, as torque held over a period times the distance moved in it (Stramigioli et al.
 2005). Gains, sizes and the rule for s are ours.
@@ -17,13 +20,14 @@ and guidance stays off until damping has paid that back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array
-from handrail.operators.leaders import Guide, bounded
+from handrail.operators.leaders import ARM_DIM, Guide, bounded
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,12 @@ class GuidanceConfig:
     """One value per joint of an arm and its trigger. All values are ours.
 
     Attributes:
-        stiffness: K_a [N m/rad]. 0.1 rad off at the first three joints is full torque.
+        stiffness: K_a [N m/rad], where no Jacobian is known. 0.1 rad off at the first three joints is full torque.
+        hand_stiffness: (k_x [N/m], k_r [N m/rad]) of the stiffness that is shaped by a Jacobian instead: softer than
+            any hand, and below what is noticed 5 mm from the goal.
         damping: D_a [N m s/rad].
-        torque_max: tau_max [N m]: about 4 N at a hand 0.45 m from the base.
+        torque_max: tau_max [N m]: about 5 N at a hand 0.45 m from the base. Triggers are left free: when to grasp is
+            the person's to say, and a grip that closes early lies askew.
         tank_j: energy in the tank at the beginning [J]: ten seconds of steady help take about 8.
         tank_max_j: the most it may hold [J].
         speed_max: joint speed [rad/s] above which nothing is guided.
@@ -42,10 +49,11 @@ class GuidanceConfig:
     """
 
     stiffness: tuple[float, ...] = (20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 1.0)
-    damping: tuple[float, ...] = (0.5, 0.5, 0.5, 0.05, 0.05, 0.05, 0.02)
-    torque_max: tuple[float, ...] = (2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.2)
-    tank_j: float = 10.0
-    tank_max_j: float = 10.0
+    hand_stiffness: tuple[float, float] = (80.0, 0.5)
+    damping: tuple[float, ...] = (0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.0)
+    torque_max: tuple[float, ...] = (2.5, 2.5, 2.5, 0.6, 0.6, 0.6, 0.0)
+    tank_j: float = 20.0
+    tank_max_j: float = 20.0
     speed_max: float = 6.0
     speed_reserve: float = 10.0
     period_s: float = 0.002
@@ -95,10 +103,14 @@ class Guidance:
     Args:
         config: of one arm.
         arms: how many arms the joint vectors hold.
+        jacobian: (6, 6) of an arm at its joints (6,), linear velocity first; None for the diagonal stiffness.
     """
 
-    def __init__(self, config: GuidanceConfig | None = None, arms: int = 2) -> None:
-        self.config = config or GuidanceConfig()
+    def __init__(
+        self, config: GuidanceConfig | None = None, arms: int = 2, jacobian: Callable[[Array], Array] | None = None
+    ) -> None:
+        self.config, self._jacobian = config or GuidanceConfig(), jacobian
+        self._shaped_for: Guide | None = None
         c = self.config
         self._stiffness, self._damping, self.torque_max = (
             np.tile(np.asarray(values, float), arms) for values in (c.stiffness, c.damping, c.torque_max)
@@ -111,6 +123,7 @@ class Guidance:
     def reset(self) -> None:
         """Begin an episode: a full tank, and nothing felt."""
         self.tank.reset()
+        self._shaped_for = None
         self.last = np.zeros_like(self.torque_max)  # (D,) torque held now
         self.effort_j = 0.0  # integral of sum |tau_i qd_i|
         self._felt, self._ticks = 0.0, 0
@@ -143,8 +156,30 @@ class Guidance:
         if guide is None or guide.level <= 0.0:
             return np.zeros_like(self.torque_max)
         velocity = 0.0 if guide.velocity is None else guide.velocity
-        pull = self._stiffness * (guide.desired - q) + self._damping * (velocity - qd)
-        return min(guide.level, 1.0) * bounded(pull, self.torque_max)
+        away, damped = guide.desired - q, self._damping * (velocity - qd)
+        if self._jacobian is None:
+            return min(guide.level, 1.0) * bounded(self._stiffness * away + damped, self.torque_max)
+        if self._shaped_for is not guide:  # the arm hardly turns until the next decision
+            self._shaped, self._shaped_for = self._shape(q, self._jacobian), guide
+        return min(guide.level, 1.0) * self._shortened(self._shaped @ away + damped)
+
+    def _shape(self, q: Array, jacobian: Callable[[Array], Array]) -> Array:
+        """The stiffness (D, D) [N m/rad] at joint positions `q`."""
+        stiffness = np.diag(self._stiffness)
+        for arm in range(0, len(q), ARM_DIM):
+            joints = slice(arm, arm + ARM_DIM - 1)
+            J = jacobian(q[joints])
+            stiffness[joints, joints] = J.T @ np.diag(np.repeat(self.config.hand_stiffness, 3)) @ J
+        return stiffness
+
+    def _shortened(self, pull: Array) -> Array:
+        """`pull` with each arm's torques scaled together until none is too large; the triggers are apart."""
+        torque = bounded(pull, self.torque_max)
+        for arm in range(0, len(pull), ARM_DIM):
+            joints = slice(arm, arm + ARM_DIM - 1)
+            most = float(np.max(np.abs(pull[joints]) / np.maximum(self.torque_max[joints], 1e-12)))
+            torque[joints] = pull[joints] / max(1.0, most)
+        return torque
 
     def _affordable(self, torque: Array, qd: Array) -> Array:
         if np.abs(qd).max() > self.config.speed_max:

@@ -129,12 +129,12 @@ class Response:
     def __init__(self, traits: HandTraits) -> None:
         self.traits = traits
         self.yielded, self.stiffness, self.reacting = np.zeros(3), 1.0, False
-        self._pushed, self._leaned = False, (np.zeros(3), np.zeros(3))
+        self._pushed, self._push, self._leaned = False, np.zeros(3), (np.zeros(3), np.zeros(3))
         self._pushed_s = 0.0
 
     def update(self, push: Array, way: Array, period_s: float) -> None:
         """Feel the force `push` (3,) [N] of guidance while `way` (3,) [m] is left to the target."""
-        self._pushed = float(np.linalg.norm(push)) >= FEEL_N
+        self._pushed, self._push = float(np.linalg.norm(push)) >= FEEL_N, push
         against = self._pushed and self._is_against(push, way)
         self._pushed_s = self._pushed_s + period_s if against else max(0.0, self._pushed_s - period_s)
         self._pushed_s = min(self._pushed_s, self.traits.patience_s + RETURN_S)
@@ -149,11 +149,12 @@ class Response:
     def lean(self, error: Array, turn: Array) -> tuple[Array, Array]:
         """How far beyond the target the next plan aims, (3,) [m] and (3,) [rad]; `error` and `turn` are left to it.
 
-        Whoever feels a push near where they want to be pushes back until they are there; a yielder wants to be where
-        they have given way to. Without guidance nobody leans.
+        Whoever is pushed away near where they want to be pushes back until they are there; a yielder wants to be where
+        they have given way to. Without guidance nobody leans, and nobody does against what takes them there.
         """
         leaned = (LEAN * error + self._leaned[0], LEAN * turn + self._leaned[1])
-        if not self._pushed or float(np.linalg.norm(error)) > LEAN_MAX_M:  # nothing there, or still on the way
+        away = self._pushed and float(self._push @ error) < 0.0
+        if not away or float(np.linalg.norm(error)) > LEAN_MAX_M:  # nothing there, or still on the way
             leaned = (RELENT * self._leaned[0], RELENT * self._leaned[1])
         self._leaned = (shortened(leaned[0], LEAN_MAX_M), shortened(leaned[1], LEAN_MAX_RAD))
         return self._leaned

@@ -146,3 +146,12 @@ def test_short_pushes_do_not_add_up() -> None:
         feel(response, (-2.0, 0, 0), 0.3)
         feel(response, (2.0, 0, 0), 0.3)
     assert not response.reacting
+
+
+def test_nobody_leans_against_what_takes_them_there() -> None:
+    for push, leans in (((2.0, 0, 0), False), ((-2.0, 0, 0), True), ((-0.4, 0, 0), False)):
+        response = Response(AVERAGE)
+        feel(response, push, 0.1, (0.01, 0, 0))
+        beyond_m, _ = response.lean(np.array([0.01, 0.0, 0.0]), np.zeros(3))
+        assert bool(beyond_m.any()) is leans
+        assert beyond_m[0] >= 0.0  # and if so, beyond the target, against the push

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from handrail.tasks.bimanual.kinematics import HIGH, LOW, forward, inverse, tool_rotation
+from handrail.tasks.bimanual.kinematics import HIGH, LOW, forward, inverse, jacobian, tool_rotation
 from handrail.tasks.bimanual.viperx import SIDES, find_arm, scene
 
 
@@ -90,3 +90,18 @@ def test_out_of_reach_is_answered_with_a_valid_command() -> None:
     far = inverse(np.array([3.0, 0.0, 0.5]), tool_rotation(0.0), np.zeros(6))
     assert np.all((far >= LOW) & (far <= HIGH))
     assert np.linalg.norm(forward(far)[0][:2]) > 0.55
+
+
+def test_the_jacobian_is_mujocos(two_arms) -> None:
+    model, data, arms = two_arms
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        for arm in arms:
+            joints = rng.uniform(LOW, HIGH)
+            data.qpos[arm.joints] = joints
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            expected = np.empty((6, model.nv))
+            mujoco.mj_jacSite(model, data, expected[:3], expected[3:], arm.site)
+            turn = np.kron(np.eye(2), arm.base_rotation)
+            np.testing.assert_allclose(turn @ jacobian(joints), expected[:, arm.dofs], atol=1e-6)

@@ -39,6 +39,24 @@ def forward(joints: Array) -> tuple[Array, Array]:
     return centre + TOOL_M * rotation[:, 0], rotation
 
 
+def jacobian(joints: Array) -> Array:
+    """(6, 6): linear [m/rad], then angular velocity [rad/rad] of the tool per velocity of joints (6,) [rad]."""
+    waist, shoulder, elbow, roll, wrist, _ = (float(joint) for joint in joints)
+    c, s, pitch = cos(waist), sin(waist), shoulder + elbow
+    out, aside = np.array([c, s, 0.0]), np.array([-s, c, 0.0])  # the arm's plane, and its hinges' axis
+    up = np.array([0.0, 0.0, 1.0])
+    elbow_at = out * (UPPER_M[0] * cos(shoulder) + UPPER_M[1] * sin(shoulder))
+    elbow_at = elbow_at + up * (SHOULDER_M - UPPER_M[0] * sin(shoulder) + UPPER_M[1] * cos(shoulder))
+    forearm = cos(pitch) * out - sin(pitch) * up
+    wrist_at = elbow_at + FOREARM_M * forearm
+    across = sin(pitch) * out + cos(pitch) * up  # of the forearm, in the plane
+    hinge = cos(roll) * aside + sin(roll) * across
+    hand = cos(wrist) * forearm - sin(wrist) * (cos(roll) * across - sin(roll) * aside)
+    axes = np.stack([up, aside, aside, forearm, hinge, hand])
+    origins = np.stack([np.zeros(3), SHOULDER_M * up, elbow_at, wrist_at, wrist_at, wrist_at])
+    return np.concatenate([np.cross(axes, wrist_at + TOOL_M * hand - origins), axes], axis=1).T
+
+
 def inverse(position: Array, rotation: Array, near: Array) -> Array:
     """Joints (6,) [rad] that bring the tool to a pose; of the two turns of the wrist, the one nearer to `near` (6,).
 
