@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from handrail.core.chunk import ChunkQueue
 from handrail.core.contracts import Policy, Sink
@@ -11,7 +12,13 @@ from handrail.run.supervised import Supervised
 
 
 def episode(
-    env: Supervised, policy: Policy, *, seed: int | None = None, operator_draw: int = 0, sinks: Sequence[Sink] = ()
+    env: Supervised,
+    policy: Policy,
+    *,
+    seed: int | None = None,
+    operator_draw: int = 0,
+    sinks: Sequence[Sink] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Iterator[Step]:
     """Run one episode and yield every executed step after all `sinks` have it.
 
@@ -20,8 +27,9 @@ def episode(
         policy: proposes chunks (H, A); what is left of a chunk is discarded when authority leaves the policy.
         seed: env seed of the reset.
         operator_draw: who the operator is.
+        options: of the reset, besides.
     """
-    env.reset(seed=seed, options={"operator_draw": operator_draw})
+    env.reset(seed=seed, options={**(options or {}), "operator_draw": operator_draw})
     policy.reset()
     queue = ChunkQueue()
     while True:

@@ -46,6 +46,8 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         clock: simulated time when not given; a `RealClock` paces the loop at `fps`.
         fps: steps a second; the environment's when not given.
         assistant_as: whether a foreign loop is told of an assistant's step as the policy's own or as an intervention.
+        driven_by: "operator" where the person proposes first, as in teleoperation: `step`'s action counts only while
+            their hands are off, and assistance is a guidance for their hands instead of an action.
         stale_after_s: with a real clock, a longer gap between two steps holds the robot and truncates the episode;
             0 for never.
     """
@@ -60,6 +62,7 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         clock: Clock | None = None,
         fps: float | None = None,
         assistant_as: Literal["policy", "intervention"] = "policy",
+        driven_by: Literal["policy", "operator"] = "policy",
         stale_after_s: float = 0.0,
     ) -> None:
         super().__init__(env)
@@ -70,12 +73,14 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
             )
         if assistant_as not in ("policy", "intervention"):
             raise unknown_name("assistant_as", assistant_as, ("policy", "intervention"))
+        if driven_by not in ("policy", "operator"):
+            raise unknown_name("driven_by", driven_by, ("policy", "operator"))
         self.supervisor, self.operator = supervisor or Supervisor(), operator
         self.limits = limits or Limits(space.low, space.high)
         self.rate_hz = float(fps or getattr(env.unwrapped, "fps", 0) or env.metadata.get("render_fps") or 10.0)
         self.clock = clock or SimulatedClock()
         self.pacer = Pacer(self.clock, round(SECOND_NS / self.rate_hz))
-        self.assistant_as, self.stale_after_s = assistant_as, stale_after_s
+        self.assistant_as, self.driven_by, self.stale_after_s = assistant_as, driven_by, stale_after_s
         self.last_step: Step | None = None
         self.last_event: Event | None = None  # what the operator said in the last step
         self.decide_ms: deque[float] = deque(maxlen=LATENCY_SAMPLES)
@@ -114,7 +119,7 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         intent = self.operator.intent(view) if self.operator is not None else None
         if self._is_stale():
             intent = Intent(event=Event.STOP)
-        driver = Proposal(np.asarray(action, np.float32)[None], Authority.POLICY, stamp_s)
+        driver = self._driver(action, intent, stamp_s)
         decision = self.supervisor.decide(seen, driver, intent, self._hold(seen))
         last_action = None if self._last is None else self._last.action
         command, clipped = self.limits.apply(decision.command, seen, last_action)
@@ -171,6 +176,12 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         if intent is not None and intent.event is not None:
             told["operator_event"] = intent.event.name.lower()
         return told
+
+    def _driver(self, action: Array, intent: Intent | None, stamp_s: float) -> Proposal:
+        """Who proposes first: the policy, or a person who is the driver."""
+        if self.driven_by == "operator" and intent is not None and intent.action is not None:
+            return Proposal(np.asarray(intent.action, np.float32)[None], Authority.OPERATOR, stamp_s)
+        return Proposal(np.asarray(action, np.float32)[None], Authority.POLICY, stamp_s)
 
     def _hold(self, observation: Observation) -> Array:
         hold = getattr(self.env.unwrapped, "hold", None)

@@ -268,3 +268,31 @@ def test_settings_are_checked() -> None:
         Supervisor(assist="shadwo")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="unknown assistant_as"):
         pendulum(assistant_as="policies")
+
+
+def test_where_the_operator_drives_help_is_felt_and_never_edits_their_command() -> None:
+    level = Level(lambda i: 0.5)
+    views: list[StepView] = []
+
+    class Feeling(Scripted):
+        def intent(self, view: StepView) -> Intent | None:
+            views.append(view)
+            return super().intent(view)
+
+    drives = Feeling(lambda i: Intent(ONE, cause=TakeoverCause.DEMONSTRATION))
+    env = pendulum(supervisor=Supervisor(level, level, Backwards()), operator=drives, driven_by="operator")
+    infos = roll(env, 3)
+    assert all(np.array_equal(info["executed_action"], ONE) for info in infos)
+    assert [info["authority"] for info in infos] == [Authority.OPERATOR] * 3
+    felt = views[1].last_command
+    assert felt is not None and felt.level == 0.5 and felt.guidance is not None
+    np.testing.assert_allclose(felt.guidance, -0.5 * ONE)  # the recovery's first proposal, times the level
+    step = env.last_step
+    assert step is not None and np.array_equal(step.policy_action, ONE) and not step.intervention
+
+
+def test_hands_off_leaves_the_robot_to_the_policy_even_where_the_operator_drives() -> None:
+    env = pendulum(operator=Scripted(lambda i: Intent(ONE) if i == 0 else None), driven_by="operator")
+    assert [info["authority"] for info in roll(env, 2)] == [Authority.OPERATOR, Authority.POLICY]
+    with pytest.raises(UnknownNameError, match="unknown driven_by 'person'"):
+        pendulum(driven_by="person")

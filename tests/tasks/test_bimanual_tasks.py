@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from handrail.core.errors import InvalidValueError, NonFiniteError, UnknownNameError
 from handrail.tasks import TASKS, make
 from handrail.tasks.base import PoseNoise
-from handrail.tasks.bimanual.experts import BimanualExpert, intent
+from handrail.tasks.bimanual.experts import BimanualExpert, ahead, intent
 
 NAMES = [name for name, entry in TASKS.items() if ".bimanual." in entry]
 SEEDS = (0, 1, 2)
@@ -76,6 +76,26 @@ def test_the_seed_draws_goal_place_mass_and_friction(env) -> None:
         goals.add(env.privileged().goal)
     assert goals == set(range(env.goals))
     assert np.ptp(drawn, axis=0).max() > 0.02
+
+
+def test_a_shifted_goal_is_the_other_one_and_nothing_else_changes(env) -> None:
+    drawn, _ = env.reset(seed=5)
+    goal = env.goal
+    other, _ = env.reset(seed=5, options={"goal_shift": 1})
+    assert env.goal == (goal + 1) % env.goals
+    assert all(np.array_equal(drawn[key], other[key]) for key in drawn)
+
+
+def test_ahead_is_at_most_a_lead_away_on_the_straight_way(env) -> None:
+    env.reset(seed=0)
+    wanted = intent(env)
+    joints = ahead(env, wanted, 0.05, 0.3)
+    for side, waypoint in enumerate((wanted.left, wanted.right)):
+        position, _ = env.arms[side].tool_pose(joints[7 * side : 7 * side + 6])
+        way = waypoint.position - env.tool_position(side)
+        moved, length = position - env.tool_position(side), float(np.linalg.norm(way))
+        np.testing.assert_allclose(moved, way * min(1.0, 0.05 / max(length, 1e-12)), atol=2e-3)
+        assert joints[7 * side + 6] == np.float32(waypoint.grip)
 
 
 def test_snapshot_continues_bit_for_bit(env) -> None:

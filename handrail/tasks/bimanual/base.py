@@ -161,12 +161,14 @@ class BimanualTask(gym.Env[dict[str, Any], Array]):
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Draw an episode; `options={"goal": i}` sets the intended goal, otherwise the seed draws it.
 
+        `options={"goal_shift": k}` means the k-th goal after the drawn one instead: everything else stays the same.
+
         Raises:
             InvalidValueError: the goal is not one of this task.
         """
         super().reset(seed=seed)
         rng = self.np_random
-        drawn = int(rng.integers(self.goals))
+        drawn = (int(rng.integers(self.goals)) + (options or {}).get("goal_shift", 0)) % self.goals
         goal = (options or {}).get("goal", drawn)
         if goal not in range(self.goals):
             raise InvalidValueError(f"goal is {goal}, {self.name} has {self.goals}: choose 0 to {self.goals - 1}")

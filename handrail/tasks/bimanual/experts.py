@@ -43,6 +43,25 @@ def follow(task: BimanualTask, waypoint: BimanualWaypoint) -> Array:
     return np.concatenate([_arm(task, 0, waypoint.left), _arm(task, 1, waypoint.right)]).astype(np.float32)
 
 
+def ahead(task: BimanualTask, waypoint: BimanualWaypoint, lead_m: float, lead_rad: float) -> Array:
+    """Joints (14,) with both tools on the straight way to a waypoint, at most so far ahead of where they are now.
+
+    What a privileged guidance may pull toward: where `follow` would be a while later.
+    """
+    return np.concatenate(
+        [_ahead(task, side, one, lead_m, lead_rad) for side, one in enumerate((waypoint.left, waypoint.right))]
+    ).astype(np.float32)
+
+
+def _ahead(task: BimanualTask, side: int, waypoint: Waypoint, lead_m: float, lead_rad: float) -> Array:
+    arm, tool = task.arms[side], task.tool_position(side)
+    quaternion = quaternion_of(task.tool_rotation(side))
+    position = tool + _limited(waypoint.position - tool, lead_m)
+    turn = _limited(turn_between(quaternion, waypoint.quaternion), lead_rad)
+    joints = arm.reach_for(position, rotation_of(turned(quaternion, turn)), task.data.qpos[arm.joints])
+    return np.append(joints, waypoint.grip)
+
+
 def _arm(task: BimanualTask, side: int, waypoint: Waypoint) -> Array:
     arm, period_s = task.arms[side], 1.0 / task.fps
     commanded = task.data.ctrl[arm.servos]
