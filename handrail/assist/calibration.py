@@ -212,6 +212,13 @@ def judge(
     return _judged(risks, costs, chosen.horizon, chosen.gamma_risk, chosen.eps_safe, config)
 
 
+def curve(chosen: Calibration, probabilities: Sequence[Array], costs: Sequence[Array]) -> Reliability:
+    """The calibration curve of C_H with the settings of `chosen`, over the steps of all episodes."""
+    risks = _risks(probabilities, chosen.horizon, chosen.gamma_risk)
+    realised = [realised_risk(cost, chosen.horizon, chosen.gamma_risk) for cost in costs]
+    return reliability(np.concatenate(risks), np.concatenate(realised))
+
+
 def _measure(
     probabilities: Sequence[Array], costs: Sequence[Array], horizon: int, gamma_risk: float, config: CalibrationConfig
 ) -> Calibration:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "run experiments over tasks, methods and seeds; make tables"
 USAGE = """usage: handrail bench run SYSTEM [--tasks T ...] [--methods M ...] [--seeds N ...] [--budget B] [--workers N]
-       handrail bench table SYSTEM [--budget B] [--json | --markdown FILE]
+       handrail bench table SYSTEM [--budget B] [--json | --markdown FILE] [--figures FOLDER]
 """
 
 
@@ -62,6 +62,7 @@ class TableFlags:
         results: where the result files are.
         json: print JSON and nothing else.
         markdown: also write a page of the docs; one that has a line `<!-- table:SYSTEM -->` gets the table there.
+        figures: also write the system's pictures into this folder.
     """
 
     system: Annotated[str, tyro.conf.Positional]
@@ -69,6 +70,7 @@ class TableFlags:
     results: Path = Path("results")
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     markdown: Path | None = None
+    figures: Path | None = None
 
 
 def main(argv: list[str]) -> int:
@@ -104,6 +106,10 @@ def _table(argv: list[str]) -> int:
     table = make_table(flags.system, flags.budget, flags.results)
     if flags.markdown is not None:
         _write(flags.markdown, table)
+    if flags.figures is not None:
+        from handrail.bench.figures import write_figures
+
+        write_figures(flags.system, flags.budget, flags.results, flags.figures)
     if flags.json:
         print(json.dumps(table.as_json(), indent=1))
         return 0

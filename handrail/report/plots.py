@@ -76,10 +76,15 @@ def svg_uri(figure: Figure) -> str:
 
 def png_uri(figure: Figure, dpi: int = 150) -> str:
     """Return the figure as a `data:` URI of a PNG."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(figure, dpi)).decode()
+
+
+def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
+    """Return the figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     with rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=dpi)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -226,6 +231,27 @@ def _mark_quantiles(axes: Axes, samples: np.ndarray) -> None:
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
         anchor = "right" if side < 0 else "left"
         axes.annotate(f"p{q} {at:.2f} ms", (at, height), (side, 0), ha=anchor, fontsize=8.5, **place)
+
+
+def calibration(panels: Mapping[str, Sequence[Mapping[str, Any]]], colour: str = palette.RISK) -> Figure:
+    """Draw predicted against realised risk, a panel a title, a line a run; a dot's area grows with its steps.
+
+    Args:
+        panels: title -> curves of "predicted", "realised" in [0, 1] and "count", as `assist.calibration.curve` gives.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(max(2.9 * len(panels), 3.6), 3.2), layout="constrained")
+        row = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+        for axes, (title, curves) in zip(row, panels.items(), strict=True):
+            axes.plot([0, 1], [0, 1], color=palette.MUTED, lw=1.0, ls=(0, (3, 2)))
+            for curve in curves:
+                area = 8.0 + 14.0 * np.log10(np.maximum(curve["count"], 1))
+                axes.plot(curve["predicted"], curve["realised"], color=colour, lw=1.2, alpha=0.7)
+                axes.scatter(curve["predicted"], curve["realised"], area, color=colour, edgecolor="white", lw=0.8)
+            axes.set_title(title, fontsize=9.5, loc="left", color=palette.INK)
+            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="predicted")
+        row[0].set_ylabel("came true")
+    return figure
 
 
 def losses(x: np.ndarray, named: Mapping[str, np.ndarray], colour: str = palette.VALUE) -> Figure:

@@ -26,6 +26,7 @@ class Run:
         result: the final numbers (`result.json`), or None while the run is unfinished.
         episodes, updates, evaluations, latencies: lines of `metrics.jsonl` by kind, in order of online steps.
         dataset: the recorded episodes, or None where there are none.
+        prevented: a failure and the same episode without one, or None where the run filmed none.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Run:
     evaluations: tuple[Line, ...] = ()
     latencies: tuple[Line, ...] = ()
     dataset: Dataset | None = field(default=None, compare=False)
+    prevented: Dataset | None = field(default=None, compare=False)
 
     @property
     def finished(self) -> bool:
@@ -96,6 +98,7 @@ def read_run(folder: Path) -> Run:
         evaluations=by_kind["evaluation"],
         latencies=by_kind["latency"],
         dataset=_open_dataset(folder / "episodes"),
+        prevented=_open_dataset(folder / "prevented"),
     )
 
 

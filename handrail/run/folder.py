@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "episodes"
 
     @property
+    def prevented(self) -> Path:
+        """A dataset of two episodes: a failure, and the same without one, see `run.prevented`."""
+        return self.path / "prevented"
+
+    @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last"
 
@@ -114,7 +119,7 @@ class RunFolder:
         """Remove what an earlier run left here, and nothing else: the folder may be anybody's."""
         for name in WRITTEN:
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.episodes, self.checkpoint.parent):
+        for folder in (self.episodes, self.prevented, self.checkpoint.parent):
             if folder.is_dir():
                 shutil.rmtree(folder)
 

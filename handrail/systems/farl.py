@@ -39,6 +39,7 @@ from handrail.store.metrics import episode_summary
 from handrail.store.safety_metrics import bursts, failed, recovery_rate
 from handrail.store.trajectories import Trajectories, concatenate
 from handrail.systems import farl_offline
+from handrail.systems.farl_film import film_prevented
 from handrail.systems.farl_offline import ACTIONS, FEATURES, LANES, Artefacts, OfflineConfig, learnable, paid
 from handrail.systems.progress import Progress
 from handrail.tasks import make
@@ -116,6 +117,7 @@ class FarlConfig:
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
         safety_eps: threshold of the model-free risk; Recovery RL uses 0.1 to 0.35.
         refit_updates: updates of the world model at each refit of `farl-refit`.
+        film: a prevented failure is filmed for the report; without, nothing is drawn, and no OpenGL library is needed.
     """
 
     online_steps: int = 200_000
@@ -130,6 +132,7 @@ class FarlConfig:
     cost_limit: float = 1.0
     safety_eps: float = 0.2
     refit_updates: int = 1_000
+    film: bool = True
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
@@ -211,6 +214,10 @@ class Training:
             return None
         if self.method.watcher == "yoked":
             return YokedTrigger(given, self.seed * LANES + lane)
+        return self.threshold()
+
+    def threshold(self) -> Threshold:
+        """A trigger of this method's watcher."""
         eps = {"world-model": self.built.calibration.eps_safe, "safety-q": self.config.safety_eps, "oracle": 0.0}
         enter, config = eps[self.method.watcher], self.config
         return Threshold(enter, config.leave_share * enter, config.min_steps, config.max_steps)
@@ -420,6 +427,9 @@ def _finish(training: Training, out: RunFolder, names: dict[str, Any], progress:
     final = _alone(training, episodes)
     shifted = {name: _alone(training, training.evaluate(seeds, **options)) for name, options in SHIFTS.items()}
     keys = ("success_rate", "return_normalised", "failure_rate")
+    if training.config.film and names["method"] == HEADLINE:
+        progress.note("filming a prevented failure")
+        film_prevented(training.task, training.built, training.threshold(), out.prevented)
     return out.write_result(
         {
             **names, "online_steps": training.steps, "episodes": training.episodes,
@@ -455,11 +465,15 @@ def _online_numbers(out: RunFolder) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _foresight(training: Training) -> dict[str, float | None]:
+def _foresight(training: Training) -> dict[str, Any]:
     """Quality of C_H on the calibration episodes that chose nothing, where the method watches with it."""
-    found = training.built.held_out if training.method.watcher == "world-model" else None
-    names = {"auroc": "auroc", "recall_lead5": "recall", "ece": "ece"}
-    return {name: None if found is None else getattr(found, key) for name, key in names.items()}
+    if training.method.watcher != "world-model":
+        return dict.fromkeys(("auroc", "recall_lead5", "ece", "calibration_curve"))
+    found, curve = training.built.held_out, asdict(training.built.curve)
+    return {
+        "auroc": found.auroc, "recall_lead5": found.recall, "ece": found.ece,
+        "calibration_curve": {name: values.round(4).tolist() for name, values in curve.items()},
+    }  # fmt: skip
 
 
 def evaluate_run(folder: Path, seeds: range) -> Evaluation:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from handrail.assist.calibration import Calibration, CalibrationConfig, choose, judge, onsets
+from handrail.assist.calibration import Calibration, CalibrationConfig, Reliability, choose, curve, judge, onsets
 from handrail.assist.imagination import mean_of
 from handrail.assist.world_model import WorldModelMonitor
 from handrail.core.config import from_mapping
@@ -91,6 +91,7 @@ class Artefacts:
         tallies: what it cost to collect, by kind; "calibration" is what the unprotected policy did.
         calibration: horizon, discount and threshold of C_H.
         held_out: what the same settings do on the other half of the calibration episodes.
+        curve: predicted against realised C_H there: the calibration curve.
         expert_return: mean of what the scripted expert is `paid` on the evaluation seeds: 1 of the normalised return.
     """
 
@@ -102,6 +103,7 @@ class Artefacts:
     tallies: dict[str, Tally]
     calibration: Calibration
     held_out: Calibration
+    curve: Reliability
     expert_return: float
 
 
@@ -162,7 +164,7 @@ class _Build:
         tallies["calibration"] = found["made"]
         return Artefacts(
             policy, recovery, world_model, safety, data, tallies, found["calibration"], found["held_out"],
-            self._expert_return(),
+            found["curve"], self._expert_return(),
         )  # fmt: skip
 
     def _data(self, kind: str) -> Tally:
@@ -247,13 +249,16 @@ class _Build:
             half = len(driven) // 2
             chosen = choose(predicted[:half], costs[:half], config)
             held_out = judge(chosen, predicted[half:], costs[half:], config)
+            shown = curve(chosen, predicted[half:], costs[half:])
             failures = int(sum(cost.any() for cost in costs))
             made = Tally(len(driven), len(driven), sum(map(len, costs)), failures, failures)
-            return {"calibration": asdict(chosen), "held_out": asdict(held_out), "made": asdict(made)}
+            found = {"calibration": asdict(chosen), "held_out": asdict(held_out), "made": asdict(made)}
+            return found | {"curve": {name: values.tolist() for name, values in asdict(shown).items()}}
 
         kinds = {"calibration": Calibration, "held_out": Calibration, "made": Tally}
         found = self._kept("calibration.json", calibrate)
-        return {name: from_mapping(kind, found[name]) for name, kind in kinds.items()}
+        shown = Reliability(**{name: np.array(values) for name, values in found["curve"].items()})
+        return {name: from_mapping(kind, found[name]) for name, kind in kinds.items()} | {"curve": shown}
 
     def _unprotected(self, policy: OfflinePPO) -> list[list[Step]]:
         """Episodes of the task policy as it will explore, nobody watching."""

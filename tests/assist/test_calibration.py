@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from handrail.assist.calibration import (
+    Calibration,
     CalibrationConfig,
     auroc,
     choose,
+    curve,
     false_alarms,
     highest_before,
     judge,
@@ -142,6 +144,14 @@ def test_a_choice_is_judged_on_other_episodes_with_its_own_threshold():
     found = judge(chosen, *ten_failures([0.1, 0.4, 0.6, 0.7]), EARLY)
     assert (found.horizon, found.gamma_risk, found.eps_safe) == (0, 1.0, chosen.eps_safe)
     assert found.recall == 0.5 and found.onsets == 4 and found.false_alarms == 0.0
+
+
+def test_the_curve_is_that_of_the_chosen_settings():
+    chosen = Calibration(1, 0.5, 0.1, 1.0, 0.0, 1.0, 0.0, 1, 4)  # H, gamma_risk and what does not matter here
+    found = curve(chosen, [np.array([[0.0, 0.2, 9.0], [0.4, 0.2, 9.0]])], [np.array([0, 1])])
+    assert found.predicted.tolist() == pytest.approx([0.1, 0.5])  # p0 + 0.5 p1
+    assert found.realised.tolist() == pytest.approx([0.5, 1.0])  # the cost of step 1, seen from steps 0 and 1
+    assert found.count.tolist() == [1, 1]
 
 
 def test_steps_in_the_midst_of_a_failure_are_no_feat_of_foresight():

@@ -149,3 +149,19 @@ def test_films_stay_within_their_room(write_run, recorded: Path, monkeypatch: py
     _, sources = page_of(write_report([folder], folder / "report.html"))
     films = [source for source in sources if source.startswith(("data:video", "data:image/jpeg"))]
     assert sum(map(len, films)) <= 30_000 and len(films) < 6
+
+
+def test_a_prevented_failure_is_one_film_and_the_risk_one_picture(write_run, recorded: Path, tmp_path: Path) -> None:
+    folder = write_run(steps=1000)
+    shutil.copytree(recorded, folder / "prevented")
+    result = json.loads((folder / "result.json").read_text())
+    curve = {"predicted": [0.01, 0.4], "realised": [0.02, 0.5], "count": [900, 30]}
+    (folder / "result.json").write_text(json.dumps(result | {"calibration_curve": curve}))
+    text, sources = page_of(write_report([folder], tmp_path / "report.html"))
+    assert "A failure that did not happen" in text and "Is the risk a probability?" in text
+    assert sum(source.startswith("data:video/mp4") for source in sources) == 1
+
+
+def test_a_run_that_watched_nothing_says_nothing_of_it(write_run, tmp_path: Path) -> None:
+    text, _ = page_of(write_report([write_run(steps=1000)], tmp_path / "report.html"))
+    assert "A failure that did not happen" not in text and "Is the risk a probability?" not in text

@@ -20,7 +20,7 @@ from handrail.systems.farl_offline import REWARD_MOST, learnable, paid
 
 SMOKE = farl.BUDGETS["smoke"]
 CONFIG = replace(
-    SMOKE, online_steps=1_200, every=500, evaluate_episodes=2, final_episodes=3, record_every=1,
+    SMOKE, online_steps=1_200, every=500, evaluate_episodes=2, final_episodes=3, record_every=1, film=False,
     offline=replace(SMOKE.offline, clone_updates=100, world_model_updates=60),
     ppo=replace(SMOKE.ppo, batch_size=400, hidden=(32, 32)),
 )  # fmt: skip

@@ -196,8 +196,8 @@ class SawyerTask(gym.Env[Array, Array]):
         return self._observe(now), score.reward, score.success, truncated, self._info(now, score)
 
     def render(self) -> Array:  # type: ignore[override]
-        """Return the front view (480, 640, 3) uint8."""
-        return self.frame("front", 480, 640)
+        """Return the front view (240, 320, 3) uint8."""
+        return self.frame("front", 240, 320)
 
     def frame(self, camera: str, height: int, width: int) -> Array:
         """Return one view (height, width, 3) uint8: "front" or "top".
