@@ -73,6 +73,21 @@ class Trajectories:
         ends = np.flatnonzero(self.last) + 1
         return [slice(int(start), int(end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
+    def violation_within(self, steps: int) -> Array:
+        """Whether a step or one of the `steps` after it, in the same episode, violates the constraint: (N,) bool."""
+        seen = np.concatenate([[0], np.cumsum(self.cost > 0)])
+        now = np.arange(len(self))
+        return seen[np.minimum(now + steps, self.end_of(now)) + 1] > seen[now]
+
+    def ended_well(self) -> Array:
+        """Whether the last step of each step's episode was rewarded, as a sparse success is: (N,) bool."""
+        return self.reward[self.end_of(np.arange(len(self)))] > 0
+
+    def end_of(self, index: Array) -> Array:
+        """The last row of the episode that each row of `index` (B,) is in: (B,)."""
+        ends = np.flatnonzero(self.last)
+        return ends[np.searchsorted(ends, index)]
+
     def pieces(self, chosen: Array) -> Trajectories:
         """The steps where `chosen` (N,) holds, each run of them an episode of its own.
 
@@ -90,8 +105,7 @@ class Trajectories:
 
         Past the end of an episode its last step is repeated, and `valid` (B, length) is false.
         """
-        ends = np.flatnonzero(self.last)
-        stop = ends[np.searchsorted(ends, starts)]  # (B,) last row of the episode that each start is in
+        stop = self.end_of(starts)
         index = np.asarray(starts)[:, None] + np.arange(length)
         return self.rows(np.minimum(index, stop[:, None])), index <= stop[:, None]
 

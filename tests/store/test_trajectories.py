@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,18 @@ def test_a_dataset_reads_back_as_it_was(tmp_path: Path) -> None:
 def test_nothing_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="hold 0 steps"):
         Trajectories.of([[]])
+
+
+def test_labels_look_ahead_to_the_end_of_their_episode() -> None:
+    data = Trajectories.of([steps(1, 4), steps(10, 2), steps(12, 2)])  # numbers are rewards, odd ones cost
+    assert data.cost.tolist() == [1, 0, 1, 0, 0, 1, 0, 1]
+    assert data.violation_within(0).tolist() == [True, False, True, False, False, True, False, True]
+    assert data.violation_within(1).tolist() == [True, True, True, False, True, True, True, True]
+    assert data.violation_within(99).tolist() == data.violation_within(1).tolist()
+    assert data.end_of(np.array([0, 3, 4, 7])).tolist() == [3, 3, 5, 7]
+
+
+def test_an_episode_ended_well_if_its_last_step_was_rewarded() -> None:
+    rewards = np.array([0, 0, 1, 1, 0, 1], np.float32)
+    data = replace(Trajectories.of([steps(0, 3), steps(0, 2), steps(0, 1)]), reward=rewards)
+    assert data.ended_well().tolist() == [True, True, True, False, False, True]
