@@ -13,11 +13,11 @@ from .encoders import (
     batched,
     state_sizes,
 )
-from .fast import numpy_forward
+from .fast import numpy_forward, numpy_gradient
 from .mlp import Ensemble, Mlp, frozen
 
 __all__ = [
     "CnnConfig", "CnnEncoder", "EncoderFactory", "Ensemble", "Mlp", "ObservationEncoder", "StateEncoder",
     "Difference", "StateFactory", "batched", "frozen", "gaussian", "generator_text", "load_generator", "load_module",
-    "load_optimizer", "module_arrays", "numpy_forward", "optimizer_arrays", "state_sizes",
+    "load_optimizer", "module_arrays", "numpy_forward", "numpy_gradient", "optimizer_arrays", "state_sizes",
 ]  # fmt: skip

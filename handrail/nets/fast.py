@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from torch import nn
 
+from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array
 
 from .mlp import Mlp
@@ -27,6 +28,39 @@ def numpy_forward(net: Mlp) -> Layer:
         return x
 
     return forward
+
+
+def numpy_gradient(net: Mlp, output: int = 0) -> Callable[[Array], tuple[Array, Array]]:
+    """A function of one row (D,): all outputs of `net`, and the gradient of one of them with respect to the row (D,).
+
+    Raises:
+        InvalidValueError: a layer of another kind than linear, ReLU and tanh.
+    """
+    for layer in net:
+        if not isinstance(layer, nn.Linear) and type(layer) not in SLOPES:
+            known = ", ".join(kind.__name__ for kind in SLOPES)
+            raise InvalidValueError(
+                f"layer {type(layer).__name__} has no NumPy gradient: build the network of Linear, {known}"
+            )
+    weights = [layer.weight.detach().numpy() if isinstance(layer, nn.Linear) else None for layer in net]
+    forward = [_layer(layer) for layer in net]
+    slopes = [SLOPES.get(type(layer)) for layer in net]
+
+    def gradient(x: Array) -> tuple[Array, Array]:
+        after = []
+        for layer in forward:
+            x = layer(x)
+            after.append(x)
+        g = np.zeros(len(x), x.dtype)
+        g[output] = 1.0
+        for weight, slope, y in zip(reversed(weights), reversed(slopes), reversed(after), strict=True):
+            if slope is not None:
+                g = g * slope(y)
+            elif weight is not None:
+                g = g @ weight
+        return x, g
+
+    return gradient
 
 
 def _layer(layer: nn.Module) -> Layer:
@@ -56,3 +90,5 @@ ACTIVATIONS: dict[type[nn.Module], Layer] = {
     nn.ReLU: lambda x: np.maximum(x, 0.0),
     nn.SiLU: lambda x: x / (1.0 + np.exp(-x)),
 }
+SLOPES: dict[type[nn.Module], Layer] = {nn.Tanh: lambda y: 1.0 - y * y, nn.ReLU: lambda y: y > 0.0}
+"""Derivative of an activation, as a function of what it gave."""
