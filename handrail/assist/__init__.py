@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from handrail.assist.calibration import Calibration, CalibrationConfig
+from handrail.assist.guide_actor import GuideActor, ScoreAscent
 from handrail.assist.imagination import Imagination
 from handrail.assist.mppi import MPPI, MPPIConfig
 from handrail.assist.oracle import LookAhead
 from handrail.assist.recovery import PolicyRecovery, Rejection, Scripted
 from handrail.assist.safety_q import SafetyQMonitor
+from handrail.assist.success_score import SuccessScore
 from handrail.assist.triggers import Never, Threshold, Timer
 from handrail.assist.world_model import WorldModelMonitor
 from handrail.assist.yoked import YokedTrigger
@@ -15,6 +17,7 @@ from handrail.assist.yoked import YokedTrigger
 __all__ = [
     "Calibration",
     "CalibrationConfig",
+    "GuideActor",
     "Imagination",
     "LookAhead",
     "MPPI",
@@ -23,7 +26,9 @@ __all__ = [
     "PolicyRecovery",
     "Rejection",
     "SafetyQMonitor",
+    "ScoreAscent",
     "Scripted",
+    "SuccessScore",
     "Threshold",
     "Timer",
     "WorldModelMonitor",
