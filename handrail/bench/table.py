@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from handrail.bench import farl
+from handrail.bench import farl, guided_teleop
 from handrail.bench.protocol import Cell, System, load_system, read_result
 from handrail.bench.statistics import Array, Interval, difference, interval, mean_over_tasks
 from handrail.core.errors import CorruptError, InvalidValueError, unknown_name
@@ -22,10 +22,10 @@ SUCCESS = "success_rate_autonomous"
 EPISODES = "episodes_success"
 COUNTED = ("takeovers", "failure_modes", "operator_steps_by_cause")
 """Metrics that may be a count by kind; a kind that a run does not name did not occur in it."""
-NOT_METRICS = ("seed", "machine", EPISODES, "collected")
+NOT_METRICS = ("seed", "machine", EPISODES, "collected", "calibration_curve")
 
 
-HEADLINES = {"farl": farl.headline}
+HEADLINES = {"farl": farl.headline, "guided-teleop": guided_teleop.headline}
 """Numbers that compare methods, where a system has such: over all tasks, and by task for its headline method."""
 
 

@@ -7,7 +7,11 @@ from types import ModuleType
 
 from handrail.core.errors import unknown_name
 
-SYSTEMS: dict[str, str] = {"hil-serl": "handrail.systems.hil_serl", "farl": "handrail.systems.farl"}
+SYSTEMS: dict[str, str] = {
+    "hil-serl": "handrail.systems.hil_serl",
+    "farl": "handrail.systems.farl",
+    "guided-teleop": "handrail.systems.guided_teleop",
+}
 
 
 def load(name: str) -> ModuleType:

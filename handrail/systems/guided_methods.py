@@ -1,0 +1,133 @@
+"""Who assists, method by method: what guided teleoperation is compared with, and its ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from handrail.assist import Scripted, Threshold
+from handrail.assist.copilot import Advantage, Blended
+from handrail.assist.gate import ConstantLevel, Gate, GateConfig
+from handrail.assist.guidance import GuidanceConfig
+from handrail.assist.guide_actor import GuideActor, ScoreAscent
+from handrail.assist.success_score import SuccessScore
+from handrail.core.contracts import Recovery, Trigger
+from handrail.run import Assist, Supervisor
+from handrail.systems.guided_offline import LEARNERS, Artefacts
+from handrail.systems.guided_station import Station
+from handrail.tasks.bimanual.base import BimanualTask
+from handrail.tasks.bimanual.experts import ahead
+
+
+@dataclass(frozen=True)
+class Method:
+    """What distinguishes the methods of the table.
+
+    Attributes:
+        learner: which learner the score is of; see `guided_offline.LEARNERS`.
+        level: "gate", "constant", "matched" (constant at the mean level that the gate has on calibration episodes),
+            "advantage" (IDA: full where the critic prefers the copilot's action), or "" for never.
+        toward: "actor", "ascent" (the score's gradient), "copilot", "path" (the scripted intent: privileged), or "".
+        blended: the command itself is a mixture of the person's and the copilot's: nothing is felt.
+    """
+
+    learner: str = ""
+    level: str = ""
+    toward: str = ""
+    blended: bool = False
+
+
+METHODS_BY_NAME = {
+    "unassisted": Method(),
+    "constant": Method(level="constant", toward="actor"),
+    "potential-field": Method(level="constant", toward="path"),
+    "blending": Method(blended=True),
+    "bc-copilot": Method(level="gate", toward="copilot"),
+    "ida": Method(level="advantage", toward="copilot"),
+    "ours": Method(level="gate", toward="actor"),
+    "no-cql": Method("no-cql", level="gate", toward="actor"),
+    "no-failure-head": Method("no-failure-head", level="gate", toward="actor"),
+    "no-gate": Method(level="matched", toward="actor"),
+    "no-actor": Method(level="gate", toward="ascent"),
+}
+PRIVILEGED = ("potential-field",)
+"""Methods that know the truth and the intended goal: an upper bound, not a competitor."""
+assert all(method.learner in LEARNERS for method in METHODS_BY_NAME.values())
+
+
+@dataclass(frozen=True)
+class AssistConfig:
+    """Settings of the methods (ours).
+
+    Attributes:
+        level: of constant guidance.
+        share: of the copilot in a blended command.
+        gain: of the actor's correction, as a spring renders it.
+        lead_m, lead_rad: how far ahead of the tool the potential field pulls.
+        min_steps, max_steps: length of a burst of IDA's.
+    """
+
+    level: float = 0.5
+    share: float = 0.3
+    gain: float = 4.0
+    lead_m: float = 0.06
+    lead_rad: float = 0.5
+    min_steps: int = 5
+    max_steps: int = 100
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+
+
+def station(
+    task: str,
+    method: str,
+    config: AssistConfig,
+    built: Artefacts,
+    gate: GateConfig,
+    assist: Assist = "on",
+    **options: Any,
+) -> Station:
+    """The station at which `method` is measured.
+
+    Args:
+        gate: whose rho0 is replaced by what was calibrated for the method's score.
+        assist: "shadow" shows what help there would be.
+        options: of the task.
+    """
+    what = METHODS_BY_NAME[method]
+    if what.blended:
+        return Station(task, between=partial(Blended, copilot=built.copilot, share=config.share), **options)
+    if not what.toward:
+        return Station(task, **options)
+    supervised = partial(_supervisor, what, config, built, gate_of(method, built, gate), assist)
+    return Station(task, supervised, guidance=config.guidance, **options)
+
+
+def gate_of(method: str, built: Artefacts, gate: GateConfig) -> GateConfig:
+    """The gate as it was calibrated on the score of `method`."""
+    return replace(gate, rho0=built.gates[METHODS_BY_NAME[method].learner].rho0)
+
+
+def score_of(method: str, built: Artefacts) -> SuccessScore:
+    return SuccessScore(built.learners[METHODS_BY_NAME[method].learner])
+
+
+def _supervisor(
+    what: Method, config: AssistConfig, built: Artefacts, gate: GateConfig, assist: Assist, env: BimanualTask
+) -> Supervisor:
+    score = SuccessScore(built.learners[what.learner])
+    monitor = Advantage(score, built.copilot) if what.level == "advantage" else score
+    triggers: dict[str, Callable[[], Trigger]] = {
+        "gate": lambda: Gate(gate),
+        "constant": lambda: ConstantLevel(config.level),
+        "matched": lambda: ConstantLevel(built.gates[what.learner].level),
+        "advantage": lambda: Threshold(0.5, 0.5, config.min_steps, config.max_steps),
+    }
+    guides: dict[str, Callable[[], Recovery]] = {
+        "actor": lambda: GuideActor(score, config.gain),
+        "ascent": lambda: ScoreAscent(score, config.gain),
+        "copilot": lambda: built.copilot,
+        "path": lambda: Scripted(lambda _: ahead(env, env.waypoint(), config.lead_m, config.lead_rad)),
+    }
+    return Supervisor(monitor, triggers[what.level](), guides[what.toward](), assist)

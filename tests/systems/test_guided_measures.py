@@ -1,0 +1,80 @@
+"""The measures of guided teleoperation on outcomes whose numbers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from handrail.assist.gate import GateConfig
+from handrail.core.values import Assessment
+from handrail.systems.guided_measures import kept_goal, mean, ratio, told
+from handrail.systems.guided_offline import GateCalibration, fit_gate, levels_of
+from handrail.systems.guided_station import Outcome, Visit
+
+
+def outcome(tier: str, success: bool, time_s: float, *, switched: bool = False, **known: object) -> Outcome:
+    facts = {"goal": 0, "irreversible": False, "failure": "" if success else "late", "effort_j": 2.0}
+    facts |= {"torque_share": 0.1, "level": 0.2, **known}
+    return Outcome(visit=Visit(tier, 0, 0, 0, switched), success=success, time_s=time_s, **facts)  # type: ignore[arg-type]
+
+
+ALONE = [
+    outcome("ordinary", True, 10.0),
+    outcome("ordinary", False, 15.0),
+    outcome("novice", False, 15.0),
+    outcome("expert", True, 8.0),
+    outcome("ordinary", True, 9.0, switched=True),
+    outcome("ordinary", True, 9.0, switched=True),
+    outcome("ordinary", False, 15.0, switched=True),
+]
+HELPED = [
+    outcome("ordinary", True, 8.0),
+    outcome("ordinary", True, 9.0),
+    outcome("novice", False, 3.0, irreversible=True, failure="dropped"),
+    outcome("expert", True, 7.0, torque_share=0.02),
+    outcome("ordinary", True, 9.0, switched=True),
+    outcome("ordinary", False, 15.0, switched=True, failure="wrong_goal"),
+    outcome("ordinary", True, 15.0, switched=True),
+]
+
+
+def test_the_numbers_of_a_method() -> None:
+    found = told(HELPED, ALONE)
+    assert found["success"] == found["success_ordinary"] == 1.0
+    assert (found["success_novice"], found["success_expert"]) == (0.0, 1.0)
+    assert found["episodes_success"] == [1, 1] and found["episodes_time_s"] == [8.0, 9.0]
+    assert found["time_ratio"] == pytest.approx(0.8)  # of the one pair in which both succeed
+    assert found["completion_time"] == 8.5
+    assert found["irreversible_failure"] == 0.0  # the novice's counts for novices
+    assert found["transparency"] == 0.02  # of experts
+    assert found["effort"] == 2.0
+    assert found["authority"] == 0.5 and found["episodes_authority"] == [1, 0]  # two get the other goal alone
+    assert found["wrong_goal"] == 0.0  # of meant visits: that one wanted the other goal
+
+
+def test_nothing_to_measure_is_null() -> None:
+    assert mean([]) is None and ratio([]) is None
+    found = told([ALONE[1]], [ALONE[1]])
+    assert found["time_ratio"] is None and found["authority"] is None and found["completion_time"] is None
+    assert found["success_novice"] is None
+    assert kept_goal(ALONE, ALONE) == [1, 1]
+
+
+def assessed(risk: float, count: int = 100) -> list[Assessment]:
+    return [Assessment(risk, 1.0 - risk, {"score": 1.0 - risk, "failure": 0.0})] * count
+
+
+def test_the_gate_is_calm_on_good_episodes_and_opens_on_others() -> None:
+    good, bad = assessed(0.3), assessed(0.9)
+    found = fit_gate([good, bad], [True, False], GateConfig(), calm=0.05)
+    assert found.calm <= 0.05
+    tighter = GateConfig(rho0=found.rho0 - 0.01)
+    assert np.mean(levels_of(good, tighter)) > 0.05  # it is the lowest such threshold
+    assert found.level == pytest.approx((found.calm + np.mean(levels_of(bad, GateConfig(rho0=found.rho0)))) / 2)
+    assert found.level > 0.3
+
+
+def test_without_a_good_episode_all_count() -> None:
+    found = fit_gate([assessed(1.0)], [False], GateConfig(), calm=0.01)
+    assert isinstance(found, GateCalibration)
+    assert found.rho0 == 1.0  # no threshold is calm enough: the highest

@@ -1,0 +1,128 @@
+"""The system as a whole in its smallest size: every method, resuming, and what is shared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handrail.bench.protocol import REQUIRED_KEYS, load_system
+from handrail.core.errors import CheckpointError, UnknownNameError
+from handrail.core.seeds import EVALUATION_ENV_SEEDS, FIRST_TRAINING_ENV_SEED
+from handrail.operators.traits import EVALUATION_DRAWS, FIRST_TRAINING_DRAW
+from handrail.run.folder import RunFolder
+from handrail.store import Dataset
+from handrail.systems import guided_teleop
+from handrail.systems.guided_methods import METHODS_BY_NAME
+from handrail.systems.guided_offline import OfflineConfig, evaluation_visits
+
+from .guided import TINY
+
+TASK = "PegInsertion"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs") / TASK
+
+
+def run(runs: Path, method: str, **options: Any) -> dict[str, Any]:
+    known = {"task": TASK, "seed": 0, "budget": "tiny", "folder": runs / method / "seed-0", "config": TINY}
+    return guided_teleop.run(method=method, **(known | options))
+
+
+@pytest.mark.parametrize("method", guided_teleop.METHODS)
+def test_every_method_runs_and_says_what_the_protocol_asks(runs: Path, method: str) -> None:
+    result = run(runs, method)
+    json.dumps(result, allow_nan=False)
+    assert set(REQUIRED_KEYS) <= set(result)
+    assert result["episodes"] == 4  # one of each tier, and one who wants the other goal
+    assert result["success"] == 0.0 and result["episodes_time_s"] == [0.5]  # nobody is that fast
+    what = METHODS_BY_NAME[method]
+    felt = bool(what.toward)
+    assert (result["effort"] > 0.0) is (felt and result["level"] > 0.0)
+    assert ("ece" in result) is (felt and method != "potential-field")
+    assert result["knows_the_goal"] == int(method == "potential-field")
+    assert ("ood_gap" in result) is (method == "ours")
+
+
+def test_methods_share_data_learners_and_people(runs: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (runs / "offline").rglob("*") if path.name != "lock"}
+    assert {path.name for path in (runs / "offline" / "seed-0").iterdir()} >= {"cql", "cql-no-cql", "copilot", "data"}
+    run(runs, "ours", resume=False)
+    after = {path: path.stat().st_mtime_ns for path in (runs / "offline").rglob("*") if path.name != "lock"}
+    assert after == before
+
+
+def test_training_persons_are_never_those_of_the_evaluation(runs: Path) -> None:
+    for kind in ("teleoperation", "calibration"):
+        data = Dataset(runs / "offline" / "seed-0" / "data" / kind)
+        metas = [data.meta(index) for index in range(data.num_episodes)]
+        assert [meta.operator_tier for meta in metas] == ["novice", "ordinary", "expert"]
+        assert all(meta.operator_draw >= FIRST_TRAINING_DRAW for meta in metas)
+        assert all(meta.env_seed >= FIRST_TRAINING_ENV_SEED for meta in metas)
+
+
+def test_a_run_that_was_cut_short_goes_on_where_it_was(runs: Path, tmp_path: Path) -> None:
+    whole = run(runs, "constant")
+    folder = runs / "constant" / "seed-0"
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    (folder / "result.json").unlink()
+    (folder / "metrics.jsonl").write_text("\n".join(lines[:2]) + '\n{"kind": "nomi')
+    again = run(runs, "constant")
+    moving = ("wall_s", "git", "command", "machine")
+    assert {k: v for k, v in again.items() if k not in moving} == {k: v for k, v in whole.items() if k not in moving}
+    assert [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] == [
+        json.loads(line) for line in lines
+    ]
+
+
+def test_a_finished_run_is_read_and_another_is_refused(runs: Path) -> None:
+    assert run(runs, "ours") == RunFolder(runs / "ours" / "seed-0").read_result()
+    with pytest.raises(CheckpointError, match="was begun with method ours, not ida"):
+        run(runs, "ida", folder=runs / "ours" / "seed-0")
+    other = replace(TINY, offline=replace(TINY.offline, calm=0.3))
+    with pytest.raises(CheckpointError, match="was built with another configuration"):
+        run(runs, "ours", folder=runs / "again" / "seed-0", config=other)
+
+
+def test_the_evaluation_is_that_of_the_protocol() -> None:
+    visits = evaluation_visits(OfflineConfig())
+    meant, switched = [v for v in visits if not v.switched], [v for v in visits if v.switched]
+    count = {tier: sum(visit.tier == tier for visit in meant) for tier in ("ordinary", "novice", "expert")}
+    assert count == {"ordinary": 40, "novice": 10, "expert": 10}
+    seeds = [visit.env_seed for visit in meant]
+    assert len(set(seeds)) == len(seeds) and set(seeds) <= set(EVALUATION_ENV_SEEDS)
+    assert all(visit.draw in EVALUATION_DRAWS for visit in visits)
+    assert len(switched) == 20
+    assert all(replace(visit, switched=False) in meant for visit in switched)  # the same person, seed and noise
+
+
+def test_what_the_bench_reads() -> None:
+    system = load_system("guided-teleop")
+    assert system.headline == "ours"
+    assert len(system.tasks) == 10 and system.default_tasks("smoke") == ("TransferCube",)
+    assert set(system.default_methods("standard", "TransferCube")) == {"unassisted", "blending", "bc-copilot", "ours"}
+    assert system.default_methods("standard", "PegInsertion") == system.methods
+    assert {cell.seed for cell in system.cells("standard")} == {0, 1, 2}
+
+
+def test_unknown_names_are_answered(runs: Path) -> None:
+    with pytest.raises(UnknownNameError, match="unknown method 'our'"):
+        run(runs, "our")
+    with pytest.raises(UnknownNameError, match="unknown task 'PickCube'"):
+        run(runs, "ours", task="PickCube")
+
+
+def test_a_loaded_run_assists_as_it_did(runs: Path) -> None:
+    station = guided_teleop.load(runs / "ours" / "seed-0").station()
+    first = next(iter(evaluation_visits(TINY.offline)))
+    outcome, _ = station.run(first)
+    line = next(RunFolder(runs / "ours" / "seed-0").lines("nominal"))
+    assert np.isclose(outcome.effort_j, line["outcome"]["effort_j"])
+    assert outcome.level == line["outcome"]["level"]
