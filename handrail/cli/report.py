@@ -30,14 +30,16 @@ class ReportConfig:
 
 def main(argv: list[str]) -> int:
     config = parse(ReportConfig, argv, "handrail report")
-    from handrail.report import write_film, write_report
+    from handrail.report import write_film, write_report, write_teleop_report
+    from handrail.report.teleop_report import is_teleoperation
 
     if config.film is not None:
         if len(config.runs) != 1:
             raise InvalidValueError(f"--film of {len(config.runs)} runs: give one run")
         print(f"film: {write_film(config.runs[0] / 'episodes', config.film, config.episodes)}")
         return 0
-    print(f"report: {write_report(config.runs, config.out or _place(config.runs))}")
+    write = write_teleop_report if is_teleoperation(config.runs[0]) else write_report
+    print(f"report: {write(config.runs, config.out or _place(config.runs))}")
     return 0
 
 

@@ -25,7 +25,11 @@ FIRST_EPISODE = 2_000_000
 
 @dataclass(frozen=True)
 class Run:
-    """Run the policy of a training run under supervision and record it."""
+    """Run the policy of a training run under supervision and record it.
+
+    `handrail run guided-teleop --operator TIER:DRAW` assists a person at two leader arms instead; it has flags of its
+    own.
+    """
 
     run: tyro.conf.Positional[Path]
     """run folder that `handrail train` wrote"""
@@ -42,6 +46,10 @@ class Run:
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["guided-teleop"]:
+        from handrail.cli import run_guided
+
+        return run_guided.main(argv[1:])
     options = parse(Run, argv, "handrail run")
     if options.episodes < 1:
         raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to run")

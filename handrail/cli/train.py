@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -20,11 +22,11 @@ class Train:
     """Train a system on a task, evaluate it alone, and write a run folder."""
 
     system: tyro.conf.Positional[str]
-    """hil-serl"""
-    task: str = "PickCube"
-    """environment by name"""
+    """hil-serl, farl or guided-teleop"""
+    task: str = ""
+    """environment by name; the system's first when not given"""
     method: str = ""
-    """a method of the system's table; the system itself when not given"""
+    """a method of the system's table; the system itself, or its headline method, when not given"""
     seed: int = 0
     """run seed"""
     budget: str = "standard"
@@ -37,25 +39,35 @@ class Train:
 
 def main(argv: list[str]) -> int:
     options = parse(Train, argv, "handrail train")
-    system, method = load(options.system), options.method or options.system
+    system = load(options.system)
+    method = options.method or (options.system if options.system in system.METHODS else system.HEADLINE)
+    task = options.task or system.TASKS[0]
     for kind, name, known in (
-        ("task", options.task, system.TASKS),
+        ("task", task, system.TASKS),
         ("method", method, system.METHODS),
         ("budget", options.budget, system.BUDGETS),
     ):
         if name not in known:
             raise unknown_name(kind, name, known)
-    folder = options.out or Path("runs", options.system, options.budget, options.task, method, f"seed-{options.seed}")
+    folder = options.out or Path("runs", options.system, options.budget, task, method, f"seed-{options.seed}")
     if not options.resume and (folder / "config.json").exists():
         raise InvalidValueError(f"{folder} holds a run already: add --resume to go on with it, or give another --out")
     result = system.run(
-        task=options.task, method=method, seed=options.seed, budget=options.budget, folder=folder, resume=options.resume
+        task=task, method=method, seed=options.seed, budget=options.budget, folder=folder, resume=options.resume
     )
-    console, rate = Console(), result["intervention_rate"]
-    helped = "no online steps" if rate is None else f"operator {rate:.1%} of {result['online_steps']} steps"
-    console.print(
-        f"{method} on {options.task}: autonomous success {result['success_rate_autonomous']:.0%} over "
-        f"{len(result['episodes_success'])} episodes, {helped}"
-    )
+    console = Console()
+    console.print(f"{method} on {task}: {_told(result)}", highlight=False)
     console.print(f"run folder: {folder}    see it: handrail report {folder}", highlight=False)
     return 0
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    """One run in a line."""
+    if result["success_rate_autonomous"] is None:  # a person drives, also at evaluation
+        ratio, count = result["time_ratio"], len(result["episodes_success"])
+        faster = "" if ratio is None else f", {ratio:.0%} of the time that they take alone"
+        return f"ordinary persons succeed in {result['success']:.0%} of {count} episodes{faster}"
+    rate = result["intervention_rate"]
+    helped = "no online steps" if rate is None else f"operator {rate:.1%} of {result['online_steps']} steps"
+    alone = f"autonomous success {result['success_rate_autonomous']:.0%}"
+    return f"{alone} over {len(result['episodes_success'])} episodes, {helped}"

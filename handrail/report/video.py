@@ -69,7 +69,7 @@ def _write_caption(
     edge, top, width, bar = place
     middle, colour = top + bar // 2, palette.AUTHORITY_COLOURS[authority]
     name, ink = palette.AUTHORITY_LABELS[authority].upper(), palette.ink_on(colour)
-    bold, plain = _font(int(bar * 0.50), bold=True), _font(int(bar * 0.46), bold=False)
+    bold, plain = caption_font(int(bar * 0.50), bold=True), caption_font(int(bar * 0.46), bold=False)
     draw.text((edge + 4, middle), name, font=bold, fill=ink, anchor="lm")
     room = width - draw.textlength(name, font=bold) - 16
     draw.text((edge + width - 4, middle), _fitted(draw, caption, plain, room), font=plain, fill=ink, anchor="rm")
@@ -80,7 +80,7 @@ def titled(frames: np.ndarray, title: str) -> np.ndarray:
     frames = _checked(frames)
     width, bar = frames.shape[2], _even(2 * max(11, frames.shape[2] // 30))
     band = Image.new("RGB", (width, bar), palette.PAPER)
-    draw, font = ImageDraw.Draw(band), _font(int(bar * 0.5), bold=True)
+    draw, font = ImageDraw.Draw(band), caption_font(int(bar * 0.5), bold=True)
     draw.text((4, bar // 2), _fitted(draw, title, font, width - 8), font=font, fill=palette.INK, anchor="lm")
     above = np.broadcast_to(np.asarray(band), (len(frames), bar, width, 3))
     return np.concatenate([above, frames], axis=1)
@@ -96,7 +96,7 @@ def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, 
 
 
 @lru_cache
-def _font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
+def caption_font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
     wanted = font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
     return ImageFont.truetype(font_manager.findfont(wanted), size)  # ships with Matplotlib
 
