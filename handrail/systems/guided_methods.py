@@ -27,7 +27,7 @@ class Method:
 
     Attributes:
         learner: which learner the score is of; see `guided_offline.LEARNERS`.
-        level: "gate", "constant", "matched" (constant at the mean level that the gate has on calibration episodes),
+        level: "gate", "constant", "full", "matched" (constant at the mean level that the gate has on calibration episodes),
             "advantage" (IDA: full where the critic prefers the copilot's action), or "" for never.
         toward: "actor", "ascent" (the score's gradient), "copilot", "path" (the scripted intent: privileged), or "".
         blended: the command itself is a mixture of the person's and the copilot's: nothing is felt.
@@ -42,7 +42,7 @@ class Method:
 METHODS_BY_NAME = {
     "unassisted": Method(),
     "constant": Method(level="constant", toward="actor"),
-    "potential-field": Method(level="constant", toward="path"),
+    "potential-field": Method(level="full", toward="path"),
     "blending": Method(blended=True),
     "bc-copilot": Method(level="gate", toward="copilot"),
     "ida": Method(level="advantage", toward="copilot"),
@@ -121,6 +121,7 @@ def _supervisor(
     triggers: dict[str, Callable[[], Trigger]] = {
         "gate": lambda: Gate(gate),
         "constant": lambda: ConstantLevel(config.level),
+        "full": lambda: ConstantLevel(1.0),
         "matched": lambda: ConstantLevel(built.gates[what.learner].level),
         "advantage": lambda: Threshold(0.5, 0.5, config.min_steps, config.max_steps),
     }
