@@ -27,7 +27,7 @@ class Method:
 
     Attributes:
         learner: which learner the score is of; see `guided_offline.LEARNERS`.
-        level: "gate", "constant", "full", "matched" (constant at the mean level that the gate has on calibration episodes),
+        level: "gate", "constant", "full", "matched" (constant at the gate's mean level on calibration episodes),
             "advantage" (IDA: full where the critic prefers the copilot's action), or "" for never.
         toward: "actor", "ascent" (the score's gradient), "copilot", "path" (the scripted intent: privileged), or "".
         blended: the command itself is a mixture of the person's and the copilot's: nothing is felt.
