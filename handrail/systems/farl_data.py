@@ -1,7 +1,7 @@
 """The data that FARL starts from, made by scripted drivers and written into datasets.
 
-Three kinds (method sheet): task demonstrations by a noisy expert, episodes of a corrupted expert that fail, and escapes
-of a scripted retreat begun shortly before a failure. Noise, mistakes and all numbers are ours.
+Three kinds (method sheet): task demonstrations by a noisy expert, episodes of a corrupted expert, most of which fail,
+and escapes of a scripted retreat begun shortly before a failure. Noise, mistakes and all numbers are ours.
 """
 
 from __future__ import annotations
@@ -159,10 +159,13 @@ def _escape(env: SawyerTask, driver: NoisyExpert | BadDriver, seed: int, first: 
 
 
 def is_kept(kind: str, steps: Sequence[Step]) -> bool:
-    """Whether an episode shows what its kind should: a clean success, a failure, an escape that worked."""
+    """Whether an episode shows what its kind should: a clean success, an escape that worked, or a bad driver.
+
+    A bad driver's near misses are kept beside their failures: without them every clumsy move would seem to end in one.
+    """
     failed = _violation(steps) is not None
     if kind == "failure":
-        return failed
+        return True
     if kind == "recovery":
         return not failed and steps[-1].authority is Authority.ASSISTANT
     return not failed and steps[-1].success

@@ -37,7 +37,7 @@ from handrail.store import Dataset, checkpoint
 from handrail.store.atomic import write_atomically
 from handrail.store.ring import Batch
 from handrail.store.trajectories import Trajectories, concatenate
-from handrail.systems.farl_data import NoisyExpert, Tally, collect, episodes, is_kept
+from handrail.systems.farl_data import NoisyExpert, Tally, collect, episodes
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise
 
@@ -58,7 +58,7 @@ class OfflineConfig:
 
     Attributes:
         task_demonstrations: successful episodes of the noisy expert.
-        failure_steps: steps of episodes that fail; FARL uses 20,000 to 200,000.
+        failure_steps: steps of a bad driver's episodes; FARL uses 20,000 to 200,000.
         recovery_demonstrations: escapes; FARL uses about 120.
         calibration_episodes: of the task policy, unprotected; one half chooses thresholds, the other judges them.
         clone_updates, evaluate_updates, improve_updates: of the three phases of offline PPO.
@@ -67,7 +67,7 @@ class OfflineConfig:
     """
 
     task_demonstrations: int = 60
-    failure_steps: int = 20_000
+    failure_steps: int = 40_000
     recovery_demonstrations: int = 120
     calibration_episodes: int = 120
     clone_updates: int = 3_000
@@ -271,7 +271,7 @@ class _Build:
     def _unseen_failures(self) -> list[list[Step]]:
         """Scripted failures that nothing was trained on, for a policy that makes too few of its own."""
         found = episodes(self.task, "failure", self.seed + UNSEEN_SEED)
-        failing = (scene.steps for scene in found if is_kept("failure", scene.steps))
+        failing = (scene.steps for scene in found if _costs(scene.steps).any())
         return list(islice(failing, FEWEST_FAILURES))
 
     def _expert_return(self) -> float:

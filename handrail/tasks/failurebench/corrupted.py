@@ -1,6 +1,8 @@
 """A bad driver: begins the task as the expert does, then goes for a wrong place where the constraint is broken (ours).
 
-Its episodes are the failure data of FailureBench: task episodes that go wrong, with near misses among them.
+Its episodes are the failure data of FailureBench: task episodes that go wrong, with near misses among them. Half of
+them *fumble*: the driver believes the object somewhere else, so that the fingers come down on it and knock it away,
+as those of a policy that still learns do. The others bring the hand, or the object, to the wrong place on purpose.
 """
 
 from __future__ import annotations
@@ -23,17 +25,19 @@ SMOOTH = 0.9  # of the hand's tremor, per step
 TREMOR = (0.02, 0.12)  # its size, drawn once an episode
 WRONG_STEPS = (80, 160)  # for how long the wrong place is gone for
 NEAR_MISS_M = 0.015  # a wrong place may lie so far on the good side of a line
+FUMBLED_M = (0.01, 0.06)  # how far off the object is believed
+FUMBLES = 0.5  # share of episodes
 
 _STRAIGHT, _SOCCER = StockExpert(SawyerPushV3Policy), SoccerExpert()
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """How a driver goes wrong in one task.
+    """One way in which a driver goes wrong.
 
     Attributes:
         begins: steps after which the mistake is made, drawn between the two.
-        spot: draws the wrong place [m].
+        spot: draws the wrong place, or how far off the object is believed [m].
         drive: expert, observation and wrong place -> action (4,).
     """
 
@@ -65,12 +69,13 @@ class Corrupted:
     def __init__(self, task: SawyerTask, seed: int = 0) -> None:
         if task.name not in MISTAKES:
             raise unknown_name("mistake for task", task.name, MISTAKES)
-        self._task, self._expert, self._mistake = task, expert_for(task), MISTAKES[task.name]
+        self._task, self._expert = task, expert_for(task)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Draw when the mistake is made, for how long, where it leads, and how shaky the hand is."""
+        """Draw which mistake is made, when, for how long, where it leads, and how shaky the hand is."""
         self._rng = rng = np.random.default_rng(seed)
+        self._mistake = FUMBLE if rng.random() < FUMBLES else MISTAKES[self._task.name]
         begins = int(rng.integers(*self._mistake.begins, endpoint=True))
         ends = begins + int(rng.integers(*WRONG_STEPS, endpoint=True))
         self._episode = Episode(begins, ends, self._mistake.spot(self._task, rng), float(rng.uniform(*TREMOR)))
@@ -121,6 +126,20 @@ def _past_the_vase(task: Any, rng: np.random.Generator) -> Spot:
     return float(x + aside), float(y + rng.uniform(-0.1, 0.1)), float(rng.uniform(0.06, task.vase_height_m + 0.1))
 
 
+def _off_the_object(task: Any, rng: np.random.Generator) -> Spot:
+    """How far off the object is believed, in any direction of the table."""
+    off, angle = rng.uniform(*FUMBLED_M), rng.uniform(-np.pi, np.pi)
+    return float(off * np.cos(angle)), float(off * np.sin(angle)), float(rng.uniform(-0.02, 0.0))
+
+
+def _fumble(expert: Expert, observation: Array, spot: Spot) -> Array:
+    """The task as it should be done, if only the object were there."""
+    misled = observation.copy()
+    misled[4:7] += spot
+    misled[22:25] += spot
+    return expert.act(misled)
+
+
 def _wrong_goal(expert: Expert, observation: Array, spot: Spot) -> Array:
     """The task as it should be done, but for another goal."""
     misled = observation.copy()
@@ -146,6 +165,7 @@ def _sweep(expert: Expert, observation: Array, spot: Spot) -> Array:
     return toward(seen, spot, 0.6 if seen.opening < 0.9 else 0.0)
 
 
+FUMBLE = Mistake((0, 30), _off_the_object, _fumble)
 MISTAKES = {
     "BoundedPush": Mistake((20, 52), _beyond_a_line, _wrong_goal),
     "BoundedSoccer": Mistake((15, 60), _beyond_a_line, _drag_there),
