@@ -15,7 +15,7 @@ from handrail.systems.farl_data import KINDS, collect
 
 @dataclass(frozen=True)
 class CollectScripted:
-    """Record what FARL starts from: task demonstrations, episodes that fail, or escapes from near failures.
+    """Record what FARL starts from: task demonstrations, episodes of a bad driver, or escapes from near failures.
 
     Failures made on the way are counted and printed beside those that were kept.
     """
@@ -23,7 +23,7 @@ class CollectScripted:
     task: str = "BoundedPush"
     """BoundedPush, BoundedSoccer, FragilePushWall or ObstructedPush"""
     kind: str = "task"
-    """task (clean successes), failure (episodes with a violation) or recovery (escapes that worked)"""
+    """task (clean successes), failure (a bad driver, near misses among them) or recovery (escapes that worked)"""
     amount: int = 60
     """episodes to keep; of failures, steps"""
     seed: int = 0
