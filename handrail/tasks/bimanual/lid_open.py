@@ -37,6 +37,7 @@ class LidOpen(BimanualTask):
     """
 
     name = "LidOpen"
+    horizon = 550
     instruction = "open the jar and put the lid on the coaster"
     objects = ("jar", "lid")
     fragile = ("jar", "lid")

@@ -18,6 +18,7 @@ class PegInsertion(HeldInsertion):
     """
 
     name = "PegInsertion"
+    horizon = 500
     instruction = "push the peg into the hole"
     objects = ("peg", "block")
     fragile = ("peg", "block")

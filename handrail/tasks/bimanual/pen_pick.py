@@ -33,6 +33,7 @@ class PenPick(BimanualTask):
     """
 
     name = "PenPick"
+    horizon = 550
     instruction = "put the pen into the cup"
     objects = ("pen", "cup0", "cup1")
     fragile = ("cup0", "cup1")
