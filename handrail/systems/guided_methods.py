@@ -71,7 +71,7 @@ class AssistConfig:
 
     level: float = 0.5
     share: float = 0.3
-    gain: float = 4.0
+    gain: float = 1.0
     lead_m: float = 0.06
     lead_rad: float = 0.5
     min_steps: int = 5

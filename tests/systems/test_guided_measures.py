@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from handrail.assist.gate import GateConfig
 from handrail.core.values import Assessment
+from handrail.systems.guided_film import worth_seeing
 from handrail.systems.guided_measures import kept_goal, mean, ratio, told
 from handrail.systems.guided_offline import GateCalibration, fit_gate, levels_of
 from handrail.systems.guided_station import Outcome, Visit
@@ -78,3 +81,9 @@ def test_without_a_good_episode_all_count() -> None:
     found = fit_gate([assessed(1.0)], [False], GateConfig(), calm=0.01)
     assert isinstance(found, GateCalibration)
     assert found.rho0 == 1.0  # no threshold is calm enough: the highest
+
+
+def test_the_film_shows_a_failure_that_help_prevented() -> None:
+    assert worth_seeing(HELPED, ALONE) == HELPED[1].visit
+    slower = [outcome("ordinary", True, 9.0), replace(HELPED[0], visit=Visit("ordinary", 4, 0, 4))]
+    assert worth_seeing(slower, [slower[0], ALONE[0]]).draw == 4  # nobody was saved: who gained most time

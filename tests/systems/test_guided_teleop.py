@@ -86,7 +86,7 @@ def test_a_finished_run_is_read_and_another_is_refused(runs: Path) -> None:
     assert run(runs, "ours") == RunFolder(runs / "ours" / "seed-0").read_result()
     with pytest.raises(CheckpointError, match="was begun with method ours, not ida"):
         run(runs, "ida", folder=runs / "ours" / "seed-0")
-    other = replace(TINY, offline=replace(TINY.offline, calm=0.3))
+    other = replace(TINY, offline=replace(TINY.offline, calm=0.2))
     with pytest.raises(CheckpointError, match="was built with another configuration"):
         run(runs, "ours", folder=runs / "again" / "seed-0", config=other)
 
