@@ -11,6 +11,8 @@ f(s, a) is the probability of an irreversible failure within H steps, the second
 - An action is a displacement, joint targets less present joints in a unit per joint fitted on the data, within [-1, 1].
   Of targets in radians, uniform draws are so far from any command that Q tells nothing where the operator is.
 - TD is n-step, its loss cross-entropy on logits (Q is a probability), a' = pi(s', a'_data): an operator who is helped.
+  An episode that ran out of time has failed, as its label says. Were it to bootstrap, nothing in teleoperation without
+  irreversible failures would say that Q may be below 1: what the conservative term adds to Q would add up unopposed.
 - pi(s, a_h) = a_h + bound tanh(mu(s, a_h)), within [-1, 1]. In training a_h is the data's action made worse: noise and
   hesitation (`worsened`). Cloning then teaches what successful operators meant, the nearest of several valid ways,
   which a sparse success hardly does through the gradient of Q; `clone` = 0 leaves the gradient alone.
@@ -61,7 +63,9 @@ class CQLConfig:
         batch_size, updates: read by the caller who samples.
         discount: gamma of one step. 0.999 at 50 Hz is 0.95 a second: Q is then nearly the probability of success, where
             0.995 would call every beginning unlikely.
-        n_step: steps of a return before it bootstraps.
+        n_step: steps of a return before it bootstraps. Few backups carry a success through an episode of some hundred
+            steps, and add up little of the conservative term.
+        timeout_fails: time that runs out ends an episode like a failure; off, its last step bootstraps.
         tau: step of the target critics.
         alpha: weight of the conservative term; 0 is the ablation `no-cql`.
         draws: K, for each of uniform, pi(s) and pi(s').
@@ -81,9 +85,10 @@ class CQLConfig:
     batch_size: int = 128
     updates: int = 20_000
     discount: float = 0.999
-    n_step: int = 10
+    n_step: int = 50
+    timeout_fails: bool = True
     tau: float = 0.005
-    alpha: float = 0.5
+    alpha: float = 0.1
     draws: int = 4
     beta: float = 1.0
     horizon: int = 50

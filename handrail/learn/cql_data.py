@@ -22,7 +22,7 @@ class CQLBatch:
     action: Array  # (B, A)
     later_action: Array  # (B, A) `lead` steps later in the same episode
     returns: Array  # (B,) sum of gamma^k r_k over the window
-    carry: Array  # (B,) gamma^m where the episode goes on behind a window of m steps; 0 where the task ended
+    carry: Array  # (B,) gamma^m where the episode goes on behind a window of m steps; 0 where it ended
     next_observation: dict[str, Array]  # (B, ...) behind the window
     next_action: Array  # (B, A) taken there
     failure: Array  # (B,) 1 where an irreversible failure follows within H steps
@@ -47,7 +47,8 @@ class CQLSampler:
             at = np.minimum(steps + k, self._stop)
             self._returns += np.where(steps + k <= self._stop, config.discount**k * data.reward[at], 0.0)
         carry = config.discount ** (self._after + 1.0 - steps)
-        self._carry = np.where(data.terminated[self._after], 0.0, carry).astype(np.float32)
+        ended = data.last if config.timeout_fails else data.terminated
+        self._carry = np.where(ended[self._after], 0.0, carry).astype(np.float32)
         self._failure = data.violation_within(config.horizon).astype(np.float32)
         self._success = data.ended_well().astype(np.float32)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from handrail.learn.cql import CQLConfig
 from handrail.learn.cql_data import CQLSampler
 from handrail.store.trajectories import Trajectories
 
-THREE = CQLConfig(n_step=3, discount=0.5, horizon=1, lead=2)
+THREE = CQLConfig(n_step=3, discount=0.5, horizon=1, lead=2, timeout_fails=False)
 
 
 def episodes() -> Trajectories:
@@ -41,6 +43,11 @@ def test_windows_stop_where_their_episode_does():
     assert batch.later_action[:, 0].tolist() == [2, 3, 4, 4, 4, 6, 6, 7]
 
 
+def test_time_that_runs_out_is_a_failure_or_not():
+    batch = CQLSampler(episodes(), replace(THREE, timeout_fails=True)).rows(np.arange(8))
+    assert batch.carry.tolist() == [0.125, 0.125, 0, 0, 0, 0, 0, 0]
+
+
 def test_labels_are_of_the_episode():
     batch = CQLSampler(episodes(), THREE).rows(np.arange(8))
     assert batch.success.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
@@ -57,6 +64,6 @@ def test_draws_are_of_all_rows_and_fixed_by_the_generator():
 
 @pytest.mark.parametrize("n", [1, 20])
 def test_one_step_and_whole_episodes(n: int):
-    batch = CQLSampler(episodes(), CQLConfig(n_step=n, discount=0.5)).rows(np.array([0, 5]))
+    batch = CQLSampler(episodes(), CQLConfig(n_step=n, discount=0.5, timeout_fails=False)).rows(np.array([0, 5]))
     assert batch.returns.tolist() == [0.0 if n == 1 else 0.5**4, 0.0]
     assert batch.carry.tolist() == ([0.5, 0.5] if n == 1 else [0.0, 0.25])
