@@ -66,7 +66,7 @@ class OfflineConfig:
         reward_scale: rewards are learned times this, so that values are about 1 to 10.
     """
 
-    task_demonstrations: int = 60
+    task_demonstrations: int = 40
     failure_steps: int = 40_000
     recovery_demonstrations: int = 120
     calibration_episodes: int = 120
