@@ -19,6 +19,7 @@ Runs = Mapping[int, Result]
 """Results of one method on one task, by run seed."""
 
 SUCCESS = "success_rate_autonomous"
+ASSISTED = "success"  # of persons who are helped, where nobody is autonomous
 EPISODES = "episodes_success"
 COUNTED = ("takeovers", "failure_modes", "operator_steps_by_cause")
 """Metrics that may be a count by kind; a kind that a run does not name did not occur in it."""
@@ -190,7 +191,7 @@ def _samples_by_seed(runs: Runs, metric: str) -> dict[int, Array]:
     """Return what each run says of a metric: outcomes of its episodes where it kept them, else one number."""
     samples: dict[int, Array] = {}
     for seed, result in runs.items():
-        if metric == SUCCESS and result.get(EPISODES):
+        if metric in (SUCCESS, ASSISTED) and result.get(EPISODES):
             samples[seed] = np.asarray(result[EPISODES], float)
             continue
         found = numbers(result)

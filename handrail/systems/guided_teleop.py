@@ -196,7 +196,7 @@ class Evaluation:
             "success_rate_assisted": found["success"], "takeovers": 0, "operator_seconds_to_80": None,
             **dict.fromkeys(("intervention_rate", "intervention_rate_first", "intervention_rate_last"), None),
             "operator_seconds": float(sum(one.time_s for one in outcomes)), **found,
-            "collected": self.built.tally, "gate": asdict(self.gate),
+            "collected": {"people": self.built.tally, "gate": asdict(self.gate)},
             "wall_s": round((clock.now_ns() - started_ns) / SECOND_NS, 1),
         }  # fmt: skip
 

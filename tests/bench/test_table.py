@@ -65,6 +65,14 @@ def test_success_is_bootstrapped_over_runs_and_their_episodes(results: Path) -> 
     assert table.overall["success_rate_autonomous"].mean == pytest.approx(0.725)
 
 
+def test_success_with_help_is_bootstrapped_over_episodes_as_well(toy: str, tmp_path: Path) -> None:
+    helped = {"success_rate_autonomous": None, "success": 0.8}
+    _put(tmp_path, "Left", "bandit", 0, 0.8, **helped)
+    found = make_table("toy", "standard", tmp_path).tasks["Left"]["bandit"]["success"]
+    assert found == interval([np.array(_episodes(0.8))])
+    assert found.lo < 0.75 < 0.85 < found.hi
+
+
 def test_differences_are_paired(results: Path) -> None:
     difference = make_table("toy", "standard", results).differences["Left"]["greedy"]
     assert difference.mean == pytest.approx(0.4) and difference.excludes_zero
