@@ -132,7 +132,7 @@ class Artefacts:
     copilot: Copilot
     tally: dict[str, dict[str, float]]
     alone: list[Outcome]
-    held_out: Dataset
+    held_out: Dataset | None
 
 
 def evaluation_visits(config: OfflineConfig) -> list[Visit]:
@@ -164,12 +164,14 @@ def build(
     folder: Path,
     ablation: str = "",
     say: Callable[[str], None] = lambda text: None,
+    evaluated: bool = True,
 ) -> Artefacts:
     """Collect, train and calibrate, or read what is there. One process at a time; another waits and then reads.
 
     Args:
         folder: of this run seed; the held-out persons lie beside it, in `../people`.
         ablation: the learner besides the full one that is wanted.
+        evaluated: held-out persons are wanted as well; development does without.
 
     Raises:
         CheckpointError: `folder` was built with another configuration.
@@ -177,7 +179,7 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _Build(task, seed, config, folder, say).run(ablation)
+        return _Build(task, seed, config, folder, say).run(ablation, evaluated)
 
 
 class _Build:
@@ -187,7 +189,7 @@ class _Build:
         self.task, self.seed, self.config, self.folder, self.say = task, seed, config, folder, say
         self.env: BimanualTask = make(task, **config.task_options())
 
-    def run(self, ablation: str) -> Artefacts:
+    def run(self, ablation: str, evaluated: bool) -> Artefacts:
         config = json.loads(json.dumps(asdict(self.config)))
         if _kept(self.folder / "config.json", lambda: config) != config:
             raise CheckpointError(
@@ -198,7 +200,7 @@ class _Build:
         names = dict.fromkeys(("", ablation))
         learners = {name: self._learner(name, learnt, judged) for name in names}
         gates = {name: self._gate(name, learners[name], calibration) for name in names}
-        alone, held_out = self._held_out()
+        alone, held_out = self._held_out() if evaluated else ([], None)
         return Artefacts(learners, gates, self._copilot(data, learnt), _tally(data), alone, held_out)
 
     def _data(self, kind: str) -> Dataset:

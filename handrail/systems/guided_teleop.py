@@ -257,8 +257,8 @@ class Evaluation:
 
     def _held_out(self) -> list[list[Step]]:
         """Episodes of the held-out persons alone, with the goals that they meant first."""
-        count = sum(not one.visit.switched for one in self.built.alone)
-        return [self.built.held_out.episode(index).steps() for index in range(count)]
+        people, count = self.built.held_out, sum(not one.visit.switched for one in self.built.alone)
+        return [] if people is None else [people.episode(index).steps() for index in range(count)]
 
 
 def load(folder: Path) -> Evaluation:
