@@ -39,8 +39,9 @@ from handrail.store.metrics import episode_summary
 from handrail.store.safety_metrics import bursts, failed, recovery_rate
 from handrail.store.trajectories import Trajectories, concatenate
 from handrail.systems import farl_offline
+from handrail.systems.farl_data import ACTIONS, FEATURES
 from handrail.systems.farl_film import film_prevented
-from handrail.systems.farl_offline import ACTIONS, FEATURES, LANES, Artefacts, OfflineConfig, learnable, paid
+from handrail.systems.farl_offline import LANES, Artefacts, OfflineConfig, learnable, paid
 from handrail.systems.progress import Progress
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise

@@ -1,7 +1,9 @@
-"""The data that FARL starts from, made by scripted drivers and written into datasets.
+"""The data that FARL starts from, made by drivers of our own and written into datasets.
 
-Three kinds (method sheet): task demonstrations by a noisy expert, episodes of a corrupted expert, most of which fail,
-and escapes of a scripted retreat begun shortly before a failure. Noise, mistakes and all numbers are ours.
+Three kinds (method sheet): task demonstrations by a noisy expert, episodes of bad drivers, many of which fail, and
+escapes of a scripted retreat begun shortly before a failure. Bad drivers are, in turn, a corrupted expert and a
+beginner, a policy cloned from few demonstrations that acts as it explores (ours: a world model that has seen scripted
+mistakes only knows little of those that a policy makes). Noise, mistakes and all numbers are ours.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import count, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,14 @@ from handrail.core.contracts import single
 from handrail.core.errors import HandrailError, unknown_name
 from handrail.core.seeds import training_env_seed
 from handrail.core.values import Array, Assessment, Authority, Observation, Proposal, Step
+from handrail.learn.actor_critic import GaussianPolicy
+from handrail.learn.offline_ppo import OfflinePPO, OfflinePPOConfig
+from handrail.nets import Difference, StateFactory
 from handrail.run import Supervised, Supervisor, episode, run_episode
 from handrail.run.record import record
 from handrail.store import DatasetWriter
 from handrail.store.atomic import write_atomically
+from handrail.store.trajectories import Trajectories
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise
 from handrail.tasks.failurebench.corrupted import Corrupted
@@ -35,10 +41,15 @@ from handrail.tasks.failurebench.sawyer import SawyerTask
 KINDS = ("task", "failure", "recovery")
 FIRST_EPISODE = {"task": 1_000_000, "failure": 1_500_000, "recovery": 2_000_000}
 """Episode index from which a run draws the resets of each kind, apart from its training resets."""
+HAND_TO_OBJECT = Difference(first=4, second=0, length=3, scale=0.05)  # of the 39 entries of "state" [m]
+OBJECT_TO_GOAL = Difference(first=36, second=4, length=3, scale=0.1)
+FEATURES = StateFactory({"state": 39}, (HAND_TO_OBJECT, OBJECT_TO_GOAL))
+ACTIONS = 4
 MOST_NOISE = 0.6  # standard deviation on the expert's action; each episode's own is uniform below it
 LEAD = (3, 12)  # steps before its violation at which a doomed episode is handed to the retreat
 ESCAPE_STEPS = 25  # that the retreat goes on, at most
 MOST_TRIES = 30  # episodes for each that is kept
+BEGINNER_DEMONSTRATIONS, BEGINNER_UPDATES, BEGINNER_BATCH = 12, 1_500, 256
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,33 @@ class BadDriver:
         return single(self.corrupted.act(_state(observation)), Authority.POLICY)
 
 
+class Beginner:
+    """A policy cloned from few demonstrations of the noisy expert, acting as it explores."""
+
+    def __init__(self, task: str, run_seed: int) -> None:
+        clean = (scene.steps for scene in episodes(task, "task", run_seed) if is_kept("task", scene.steps))
+        shown = Trajectories.of(list(islice(clean, BEGINNER_DEMONSTRATIONS)))
+        learner, rng = OfflinePPO(OfflinePPOConfig(), FEATURES, ACTIONS, run_seed), np.random.default_rng(run_seed)
+        learner.fit_normaliser(shown.batch())
+        for _ in range(BEGINNER_UPDATES):
+            learner.clone(shown.rows(rng.integers(len(shown), size=BEGINNER_BATCH)).batch())
+        self._learner = learner
+        self.begin(0)
+
+    def begin(self, seed: int) -> None:
+        rng = np.random.default_rng([seed, 0xBE61])
+        self._policy = GaussianPolicy(self._learner.encoder, self._learner.actor, rng)
+
+    def reset(self) -> None:
+        """An episode's draws come from its seed, see `begin`."""
+
+    def act(self, observation: Observation) -> Proposal:
+        return self._policy.explore(observation)
+
+
+Driver = NoisyExpert | BadDriver | Beginner
+
+
 class Handover:
     """A trigger that helps from one step of the episode on."""
 
@@ -135,9 +173,9 @@ def episodes(task: str, kind: str, run_seed: int) -> Iterator[Scene]:
     if kind not in KINDS:
         raise unknown_name("kind of data", kind, KINDS)
     env: SawyerTask = make(task, noise=PoseNoise())
-    driver = NoisyExpert(env) if kind == "task" else BadDriver(env)
+    drivers: list[Driver] = [NoisyExpert(env)] if kind == "task" else [BadDriver(env), Beginner(task, run_seed)]
     alone = Supervised(env)
-    for index in count(FIRST_EPISODE[kind]):
+    for index, driver in zip(count(FIRST_EPISODE[kind]), cycle(drivers), strict=False):
         seed = training_env_seed(run_seed, index)
         driver.begin(seed)
         steps = run_episode(alone, driver, seed=seed)
@@ -148,7 +186,7 @@ def episodes(task: str, kind: str, run_seed: int) -> Iterator[Scene]:
             yield Scene(seed, env, steps)
 
 
-def _escape(env: SawyerTask, driver: NoisyExpert | BadDriver, seed: int, first: int) -> list[Step]:
+def _escape(env: SawyerTask, driver: Driver, seed: int, first: int) -> list[Step]:
     """The same episode again, until some steps before its `first` violation the retreat takes over."""
     lead = int(np.random.default_rng([seed, 0xE5CA]).integers(*LEAD, endpoint=True))
     handover = Handover(max(0, first - lead))

@@ -30,21 +30,16 @@ from handrail.core.values import Array, Authority, Step
 from handrail.learn.offline_ppo import OfflinePPO, OfflinePPOConfig
 from handrail.learn.safety_q import SafetyQ, SafetyQConfig
 from handrail.learn.world_model import WindowSampler, WorldModel, WorldModelConfig
-from handrail.nets import Difference, StateFactory
 from handrail.run import Supervised, run_episode
 from handrail.run.lockstep import lockstep
 from handrail.store import Dataset, checkpoint
 from handrail.store.atomic import write_atomically
 from handrail.store.ring import Batch
 from handrail.store.trajectories import Trajectories, concatenate
-from handrail.systems.farl_data import NoisyExpert, Tally, collect, episodes
+from handrail.systems.farl_data import ACTIONS, FEATURES, NoisyExpert, Tally, collect, episodes
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise
 
-HAND_TO_OBJECT = Difference(first=4, second=0, length=3, scale=0.05)  # of the 39 entries of "state" [m]
-OBJECT_TO_GOAL = Difference(first=36, second=4, length=3, scale=0.1)
-FEATURES = StateFactory({"state": 39}, (HAND_TO_OBJECT, OBJECT_TO_GOAL))
-ACTIONS = 4
 REWARD_MOST = 10.0  # Meta-World's reward of a step at the goal
 CALIBRATION_EPISODES_FROM = 3_000_000  # episode index from which a run draws the resets of its calibration
 LANES = 8
@@ -67,7 +62,7 @@ class OfflineConfig:
     """
 
     task_demonstrations: int = 40
-    failure_steps: int = 40_000
+    failure_steps: int = 60_000
     recovery_demonstrations: int = 120
     calibration_episodes: int = 120
     clone_updates: int = 3_000

@@ -13,7 +13,7 @@ from handrail.systems import farl
 
 SMOKE = farl.BUDGETS["smoke"]
 TINY = replace(
-    SMOKE, online_steps=300, every=10_000, evaluate_episodes=1, final_episodes=2, record_every=1,
+    SMOKE, online_steps=300, every=10_000, evaluate_episodes=1, final_episodes=2, record_every=1, film=False,
     offline=replace(
         SMOKE.offline, task_demonstrations=3, failure_steps=400, recovery_demonstrations=2, clone_updates=5,
         evaluate_updates=2, improve_updates=1, world_model_updates=5, safety_updates=2,

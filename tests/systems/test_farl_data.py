@@ -10,9 +10,12 @@ import pytest
 
 from handrail.core.errors import UnknownNameError
 from handrail.core.values import Authority
+from handrail.run import Supervised, run_episode
 from handrail.store import Dataset
 from handrail.store.trajectories import Trajectories
-from handrail.systems.farl_data import ESCAPE_STEPS, LEAD, Tally, collect, episodes, is_kept
+from handrail.systems.farl_data import ESCAPE_STEPS, LEAD, Beginner, Tally, collect, episodes, is_kept
+from handrail.tasks import make
+from handrail.tasks.base import PoseNoise
 
 
 def test_task_data_are_clean_successes(tmp_path: Path) -> None:
@@ -23,12 +26,26 @@ def test_task_data_are_clean_successes(tmp_path: Path) -> None:
     assert tally.failures_kept == 0 and tally.episodes >= 3
 
 
-def test_failure_data_fail_and_are_counted(tmp_path: Path) -> None:
-    tally = collect("BoundedSoccer", "failure", 400, 7, tmp_path)
+def test_bad_drivers_fail_often_and_their_near_misses_are_kept(tmp_path: Path) -> None:
+    tally = collect("BoundedSoccer", "failure", 2_000, 7, tmp_path)
     dataset = Dataset(tmp_path)
-    assert tally.kept_steps >= 400 and tally.failures == tally.failures_kept == tally.kept == dataset.num_episodes
-    assert all(dataset.episode(i).columns["next.cost"].any() for i in range(dataset.num_episodes))
-    assert all(dataset.meta(i).failure_kind == "out_of_bounds" for i in range(dataset.num_episodes))
+    assert tally.kept_steps >= 2_000 and tally.kept == tally.episodes == dataset.num_episodes
+    failing = [i for i in range(dataset.num_episodes) if dataset.episode(i).columns["next.cost"].any()]
+    assert tally.failures == tally.failures_kept == len(failing) >= 2
+    assert all(dataset.meta(i).failure_kind == "out_of_bounds" for i in failing)
+
+
+def test_a_beginner_has_learnt_something_and_repeats_an_episode_exactly() -> None:
+    beginner, env = Beginner("BoundedSoccer", run_seed=7), make("BoundedSoccer", noise=PoseNoise())
+    runs = []
+    for seed in (3, 3, 4):
+        beginner.begin(seed)
+        runs.append(run_episode(Supervised(env), beginner, seed=seed))
+    first, second, other = ([step.action.tolist() for step in steps] for steps in runs)
+    assert first == second and first[:5] != other[:5]
+    reached = [min(np.linalg.norm(step.observation["state"][:3] - step.observation["state"][4:7]) for step in steps)
+               for steps in runs]  # fmt: skip
+    assert max(reached) < 0.12  # it finds the ball, 25 cm and more away at the start
 
 
 def test_an_escape_begins_shortly_before_the_failure_it_avoids(tmp_path: Path) -> None:
