@@ -16,6 +16,8 @@ f(s, a) is the probability of an irreversible failure within H steps, the second
 - pi(s, a_h) = a_h + bound tanh(mu(s, a_h)), within [-1, 1]. In training a_h is the data's action made worse: noise and
   hesitation (`worsened`). Cloning then teaches what successful operators meant, the nearest of several valid ways,
   which a sparse success hardly does through the gradient of Q; `clone` = 0 leaves the gradient alone.
+- A correction may be a place some steps ahead (`lead`), of which a compliant hand goes a share in the next step. Where
+  Q is asked about a helped operator, it is about a_h + compliance (pi(s, a_h) - a_h): in all three terms.
 
 Symbols: s features; a, a_h actions of the data and of an operator (B, A); y target; K draws of each kind of action.
 """
@@ -79,6 +81,8 @@ class CQLConfig:
         eta: weight of staying near the operator's action.
         clone: weight of the actions of successful episodes; 0 is an actor by the score alone.
         lead: the cloned action is where the data's command was so many steps later.
+        compliance: share of the correction that is executed in the next step, in (0, 1]; well below 1 where `lead` is
+            not 0: Q knows commands, and a command a quarter of a second later is far from all of them.
         noise: of a worsened action, in units.
     """
 
@@ -101,6 +105,7 @@ class CQLConfig:
     eta: float = 0.05
     clone: float = 1.0
     lead: int = 0
+    compliance: float = 1.0
     noise: float = 0.5
 
     def __post_init__(self) -> None:
@@ -108,6 +113,8 @@ class CQLConfig:
             raise InvalidValueError(f"discount {self.discount} is not in (0, 1): 0.999 suits 50 steps a second")
         if not 0.0 < self.tau <= 1.0:
             raise InvalidValueError(f"tau {self.tau} is not in (0, 1]: 0.005 follows in some 200 updates")
+        if not 0.0 < self.compliance <= 1.0:
+            raise InvalidValueError(f"compliance {self.compliance} is not in (0, 1]: 1 executes the whole correction")
         if self.activation not in ("relu", "tanh"):
             raise InvalidValueError(f"activation '{self.activation}' is not known here: choose relu or tanh")
         for name in ("n_step", "draws"):
@@ -133,7 +140,7 @@ class CQLNets(nn.Module):
         self.unit: Tensor
         self.score_low: Tensor
         self.score_high: Tensor
-        self.encoder, self.bound = encoder, config.bound
+        self.encoder, self.bound, self.compliance = encoder, config.bound, config.compliance
         inputs = encoder.output_dim + actions
         self.critics = nn.ModuleList(Mlp((inputs, *config.hidden, 2), generator, config.activation) for _ in range(2))
         self.actor = Mlp((inputs, *config.hidden, actions), generator, config.activation, output_gain=0.01)
@@ -153,6 +160,10 @@ class CQLNets(nn.Module):
         rows = torch.cat([s, a_h], -1)
         mu = self.actor(rows.flatten(0, -2)).view(a_h.shape)
         return (a_h + self.bound * torch.tanh(mu)).clamp(-1.0, 1.0)
+
+    def helped(self, s: Tensor, a_h: Tensor) -> Tensor:
+        """What an operator who is pulled toward pi(s, a_h) does next: (..., A)."""
+        return torch.lerp(a_h, self.pi(s, a_h), self.compliance)
 
 
 class CQL:
@@ -263,8 +274,8 @@ class CQL:
 
     @torch.no_grad()
     def td_target(self, batch: CQLBatch, s_next: Tensor, a_next: Tensor) -> Tensor:
-        """y = sum_k gamma^k r_k + gamma^m min_i Q'_i(s', pi(s', a'_data)), within [0, 1]: (B,)."""
-        q, _ = self.target.judge(s_next, self.nets.pi(s_next, a_next))
+        """y = sum_k gamma^k r_k + gamma^m min_i Q'_i(s', a'), within [0, 1]: (B,)."""
+        q, _ = self.target.judge(s_next, self.nets.helped(s_next, a_next))
         y = torch.addcmul(torch.from_numpy(batch.returns), torch.from_numpy(batch.carry), torch.sigmoid(q.amin(0)))
         return y.clamp(0.0, 1.0)
 
@@ -276,7 +287,8 @@ class CQL:
         with torch.no_grad():
             uniform = 2.0 * torch.rand((B, K, self.action_dim), generator=self.generator) - 1.0
             drawn = [
-                self.nets.pi(_repeated(at, K), self.worsened(_repeated(by, K))) for at, by in ((s, a), (s_next, a_next))
+                self.nets.helped(_repeated(at, K), self.worsened(_repeated(by, K)))
+                for at, by in ((s, a), (s_next, a_next))
             ]
             others = torch.cat([uniform, *drawn], 1)  # (B, 3K, A)
         q, _ = self.nets.judge(_repeated(s, 3 * K), others)
@@ -296,7 +308,7 @@ class CQL:
         a_h = self.worsened(a)
         corrected = self.nets.pi(s, a_h)
         with frozen(self.nets.critics.parameters()):
-            q, _ = self.nets.judge(s, corrected)
+            q, _ = self.nets.judge(s, torch.lerp(a_h, corrected, self.config.compliance))
         score = (torch.sigmoid(q.amin(0)) - self.nets.score_low) / (self.nets.score_high - self.nets.score_low)
         wanted = self.displacement(batch.observation, batch.later_action)
         clone = torch.from_numpy(batch.success) * (corrected - wanted).square().sum(1)

@@ -164,6 +164,21 @@ def test_cloning_teaches_the_nearest_of_two_valid_ways():
     np.testing.assert_allclose(corrected[:, 0], [0.5, -0.5], atol=0.1)
 
 
+@pytest.mark.parametrize("compliance", [0.25, 1.0])
+def test_q_is_asked_about_what_a_helped_operator_does_next(compliance: float):
+    learner = trained(replace(SMALL, compliance=compliance, learning_rate=0.05), chain(20), 5)
+    batch = CQLSampler(chain(20), learner.config).rows(np.arange(10))
+    s, a = learner.encoder.encode(batch.next_observation), torch.from_numpy(batch.next_action)
+    with torch.no_grad():
+        step = a + compliance * (learner.nets.pi(s, a) - a)
+        q, _ = learner.target.judge(s, step)
+    assert float((step - a).abs().max()) > 0.01
+    expected = torch.from_numpy(batch.returns + batch.carry * torch.sigmoid(q.amin(0)).numpy())
+    torch.testing.assert_close(learner.td_target(batch, s, a), expected)
+    if compliance == 1.0:
+        assert torch.equal(learner.nets.helped(s, a), learner.nets.pi(s, a))
+
+
 def test_actions_are_displacements_in_units_of_the_data():
     rng = np.random.default_rng(0)
     s = rng.uniform(-1, 1, (2000, 3)).astype(np.float32)
@@ -249,6 +264,7 @@ def test_runs_are_fixed_by_their_seed_and_resume_bit_identically(encoder, tmp_pa
     [
         ({"discount": 1.0}, r"discount 1.0 is not in \(0, 1\): 0.999 suits 50 steps a second"),
         ({"tau": 0.0}, r"tau 0.0 is not in \(0, 1\]: 0.005 follows in some 200 updates"),
+        ({"compliance": 0.0}, r"compliance 0.0 is not in \(0, 1\]: 1 executes the whole correction"),
         ({"activation": "silu"}, "activation 'silu' is not known here: choose relu or tanh"),
         ({"n_step": 0}, "n_step 0 is below 1: use 1 or more"),
         ({"alpha": -0.1}, "alpha -0.1 is below 0: 0 switches it off"),
