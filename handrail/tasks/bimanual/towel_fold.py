@@ -46,6 +46,7 @@ class TowelFold(BimanualTask):
     """
 
     name = "TowelFold"
+    horizon = 600
     instruction = "fold the towel in half"
     objects = tuple(f"towel_{i}" for i in SEEN)
     round = objects
