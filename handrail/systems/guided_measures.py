@@ -124,7 +124,8 @@ def checks(learner: CQL, seen: Heldout, corrected: Array, seed: int) -> dict[str
     rng = np.random.default_rng([seed, 0x00D])
     present = data.observation["state"][:, : len(unit)]
     uniform = present + unit * rng.uniform(-FAR, FAR, data.action.shape).astype(np.float32)
-    q, q_far, q_corrected = (learner.values(data.observation, a)[0] for a in (data.action, uniform, corrected))
+    helped = data.action + learner.config.compliance * (corrected - data.action)  # what a compliant hand makes of it
+    q, q_far, q_corrected = (learner.values(data.observation, a)[0] for a in (data.action, uniform, helped))
     return {
         "ood_gap": float(np.mean(q - q_far)),
         "ood_lower": float(np.mean(q > q_far)),

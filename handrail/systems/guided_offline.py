@@ -46,7 +46,7 @@ from handrail.tasks.bimanual.observe import POSE_DIM, STATE_DIM
 FIRST_EPISODE = {"teleoperation": 4_000_000, "calibration": 5_000_000}
 """Episode index from which a run draws the resets of each kind, apart from those of other systems."""
 TOOL_POSITION = (28, 37)  # of the left and the right tool in "state"
-CRITIC = CQLConfig(n_step=1_000, draws=2, lead=15, min_unit=0.12, bound=1.0, noise=0.1, clone=4.0)
+CRITIC = CQLConfig(n_step=1_000, draws=2, lead=15, min_unit=0.12, bound=1.0, noise=0.1, clone=4.0, compliance=0.1)
 """Tuned on development draws. Returns reach to the end of an episode: with 10 steps a success 500 steps away is slow to
 come through, and every beginning looks hopeless. In units of 0.12 rad a correction can say where a hand is 0.3 s later
 without its direction being cut, so that it is a place, and needs no gain."""

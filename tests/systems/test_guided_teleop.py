@@ -51,6 +51,7 @@ def test_every_method_runs_and_says_what_the_protocol_asks(runs: Path, method: s
 
 
 def test_methods_share_data_learners_and_people(runs: Path) -> None:
+    run(runs, "no-cql")
     before = {path: path.stat().st_mtime_ns for path in (runs / "offline").rglob("*") if path.name != "lock"}
     assert {path.name for path in (runs / "offline" / "seed-0").iterdir()} >= {"cql", "cql-no-cql", "copilot", "data"}
     run(runs, "ours", resume=False)
