@@ -56,7 +56,8 @@ class OfflineConfig:
         failure_steps: steps of a bad driver's episodes; FARL uses 20,000 to 200,000.
         recovery_demonstrations: escapes; FARL uses about 120.
         calibration_episodes: of the task policy, unprotected; one half chooses thresholds, the other judges them.
-        clone_updates, evaluate_updates, improve_updates: of the three phases of offline PPO.
+        clone_updates, evaluate_updates, improve_updates: of the three phases of offline PPO. The third is off: see
+            docs/farl.md.
         world_model_updates, safety_updates: of the watchers.
         reward_scale: rewards are learned times this, so that values are about 1 to 10.
     """
@@ -67,7 +68,7 @@ class OfflineConfig:
     calibration_episodes: int = 120
     clone_updates: int = 3_000
     evaluate_updates: int = 2_000
-    improve_updates: int = 500
+    improve_updates: int = 0
     world_model_updates: int = 4_000
     safety_updates: int = 3_000
     reward_scale: float = 0.01
