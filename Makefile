@@ -1,6 +1,7 @@
 # make demo | test | check | bench: each sets up .venv by itself (about 3 GB) and needs nothing but Python >= 3.11 and make.
 #   PYTHON=...      the interpreter to make .venv with         PIP_ARGS=...   more arguments for pip install
 #   SKIP_APT=1      do not look for the Debian packages
+#   JOBS=2          test files at once; each takes 1 to 2 GB of memory
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,6 +12,7 @@ SHELL := /bin/bash
 PYTHON ?=
 PIP_ARGS ?=
 SKIP_APT ?=
+JOBS ?= 2
 EXTRAS := sim,devices,dev
 
 VENV := .venv
@@ -25,7 +27,7 @@ DEBIAN_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 gcc libc6-dev
 
 help:
 	@echo "make demo    train on a simulated Panda with a simulated person, and write a report (about 5 minutes on 2 cores)"
-	echo "make test    the tests (about 3 minutes on 2 cores)"
+	echo "make test    the tests (about 8 minutes on 2 cores)"
 	echo "make check   ruff, formatting, pyright, import order, privileged access"
 	echo "make bench   speed, side by side with peers; wants an idle machine"
 	echo "make smoke   the demo in seconds: does everything fit together?"
@@ -41,7 +43,7 @@ smoke: $(STAMP)
 	@$(BIN)/handrail demo --budget smoke
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
