@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
             raise InvalidValueError(f"--film of {len(config.runs)} runs: give one run")
         print(f"film: {write_film(config.runs[0] / 'episodes', config.film, config.episodes)}")
         return 0
-    write = write_teleop_report if is_teleoperation(config.runs[0]) else write_report
+    write = write_teleop_report if config.runs and is_teleoperation(config.runs[0]) else write_report
     print(f"report: {write(config.runs, config.out or _place(config.runs))}")
     return 0
 

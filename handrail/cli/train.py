@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     )
     console = Console()
     console.print(f"{method} on {task}: {_told(result)}", highlight=False)
-    console.print(f"run folder: {folder}    see it: handrail report {folder}", highlight=False)
+    console.print(f"run folder: {folder}    see it: handrail report {folder}", highlight=False, soft_wrap=True)
     return 0
 
 

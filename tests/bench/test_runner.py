@@ -17,6 +17,7 @@ from handrail.bench.progress import online_steps
 from handrail.bench.protocol import REQUIRED_KEYS, Cell, load_system
 from handrail.bench.runner import BenchConfig, cells_of, is_complete, run_bench
 from handrail.core.errors import InvalidValueError, UnknownNameError, WriteError
+from handrail.core.provenance import command_line
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_bench_writes_each_result_with_its_provenance(config: BenchConfig) -> 
     result = _result(config)
     assert set(REQUIRED_KEYS) <= set(result)
     assert result["online_steps"] == 200 and result["intervention_rate"] is None
-    assert result["git"] and result["machine"]["cores"] >= 1 and "pytest" in result["command"]
+    assert result["git"] and result["machine"]["cores"] >= 1 and result["command"] == command_line()
     assert config.results.joinpath("toy/smoke/Left/greedy/seed-1.json").is_file()
     assert not list(config.results.rglob("*.tmp"))
 

@@ -38,7 +38,8 @@ def test_values_and_gradients_are_those_of_plain_autograd(sizes, activation, lay
     expected = torch.autograd.grad((plain * weights).square().mean(), inputs)
     given = torch.autograd.grad((ours * weights).square().mean(), inputs)
     for one, other in zip(given, expected, strict=True):
-        assert one.shape == other.shape and relative(one, other) < 1e-5
+        assert one.shape == other.shape
+        assert relative(one, other) < 2e-5  # one bias: the sum of 96 terms that nearly cancel, in float32
 
 
 def test_without_gradients_the_result_is_the_same_and_the_input_untouched():

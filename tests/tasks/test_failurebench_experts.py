@@ -105,8 +105,8 @@ def wrong_episodes(env, seeds):
 
 
 def test_wrong_driver_fails_and_the_retreat_prevents_it(env) -> None:
-    """On a hundred: 70 to 76 % fail, and 91 to 100 % of the failures are prevented 10 steps before."""
-    retreat, prevented, episodes = Retreat(env), 0, list(wrong_episodes(env, range(12)))
+    """Of sixty: 71 to 88 % of the mistakes on purpose fail, 19 to 50 % of the fumbles; most can be prevented."""
+    retreat, prevented, episodes = Retreat(env), 0, list(wrong_episodes(env, range(16)))
     for past in episodes:
         snapshot, observation = past[-1 - LOOK_AHEAD]
         env.restore(snapshot)
