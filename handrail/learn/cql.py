@@ -75,6 +75,9 @@ class CQLConfig:
         horizon: H, steps within which the failure head looks for one.
         hidden, activation: of every network; ReLU or tanh.
         learning_rate: of Adam.
+        feature_noise: standard deviation of the noise on the critics' features in training, which are of about unit
+            size (ours). Success is one bit an episode: without noise the critics learn the episodes by heart.
+        weight_decay: of the critics, AdamW's.
         relative_to: observation key whose first A entries are the present joint positions; empty: an action is one.
         min_unit: the smallest unit of a joint's displacement [rad, or opening].
         bound: the most that the actor adds to an operator's action, in units.
@@ -99,6 +102,8 @@ class CQLConfig:
     hidden: tuple[int, ...] = (128, 128)
     activation: str = "relu"
     learning_rate: float = 3e-4
+    feature_noise: float = 0.3
+    weight_decay: float = 0.0
     relative_to: str = "state"
     min_unit: float = 0.02
     bound: float = 0.5
@@ -120,7 +125,7 @@ class CQLConfig:
         for name in ("n_step", "draws"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} {getattr(self, name)} is below 1: use 1 or more")
-        for name in ("alpha", "beta", "horizon", "bound", "eta", "clone", "lead", "noise"):
+        for name in NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InvalidValueError(f"{name} {getattr(self, name)} is below 0: 0 switches it off")
 
@@ -189,7 +194,7 @@ class CQL:
         self._actor_parameters: list[Tensor] = list(self.nets.actor.parameters())
         rate = config.learning_rate
         self._optimizers = {
-            "critic": torch.optim.Adam(self._critic_parameters, lr=rate, fused=True),
+            "critic": torch.optim.AdamW(self._critic_parameters, lr=rate, weight_decay=config.weight_decay, fused=True),
             "actor": torch.optim.Adam(self._actor_parameters, lr=rate, fused=True),
         }
         self._follow = get_ema_multi_avg_fn(1.0 - config.tau)
@@ -250,9 +255,10 @@ class CQL:
             batch: of `CQLSampler`.
             metrics: return losses and means; off, nothing is read back and the result is empty.
         """
-        s, a = self.encoder.encode(batch.observation), self.displacement(batch.observation, batch.action)
+        clean, a = self.encoder.encode(batch.observation), self.displacement(batch.observation, batch.action)
+        s = self._blurred(clean)
         with torch.no_grad():
-            s_next = self.target.encoder.encode(batch.next_observation)
+            s_next = self._blurred(self.target.encoder.encode(batch.next_observation))
             a_next = self.displacement(batch.next_observation, batch.next_action)
             y = self.td_target(batch, s_next, a_next)
         q, f = self.nets.judge(s, a)
@@ -264,13 +270,18 @@ class CQL:
         loss = losses["td"] + self.config.alpha * losses["conservative"] + self.config.beta * losses["failure"]
         descend(self._optimizers["critic"], self._critic_parameters, loss)
         self._track_bounds(torch.sigmoid(q.detach().amin(0)))
-        losses |= self._improve(batch, s.detach(), a)
+        losses |= self._improve(batch, clean.detach(), a)
         self._follow(self._target_parameters, self._critic_parameters, self.updates)
         self.updates += 1
         if not metrics:
             return {}
         found = {f"{name}_loss": float(value.detach()) for name, value in losses.items()}
         return found | {"q_mean": float(torch.sigmoid(q.detach()).mean()), "target_mean": float(y.mean())}
+
+    def _blurred(self, s: Tensor) -> Tensor:
+        """Features with noise on them; no draw where there is none."""
+        noise = self.config.feature_noise
+        return s + noise * torch.randn(s.shape, generator=self.generator) if noise else s
 
     @torch.no_grad()
     def td_target(self, batch: CQLBatch, s_next: Tensor, a_next: Tensor) -> Tensor:
@@ -353,6 +364,9 @@ class CQL:
         load_generator(self.generator, meta["generators"]["torch"])
 
 
+NOT_NEGATIVE = (
+    "alpha", "beta", "horizon", "bound", "eta", "clone", "lead", "noise", "feature_noise", "weight_decay",
+)  # fmt: skip
 BOUNDS_KEPT = 0.99  # of the running percentiles, per update (ours)
 MIN_SPREAD = (
     0.05  # of q_hi over q_lo: a critic that says the same everywhere must not be magnified without limit (ours)

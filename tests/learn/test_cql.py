@@ -17,11 +17,20 @@ from handrail.nets import CnnConfig, CnnEncoder, StateEncoder
 from handrail.store import checkpoint
 from handrail.store.trajectories import Trajectories
 
-PLAIN = CQLConfig(relative_to="", hidden=(32, 32), learning_rate=3e-3, tau=0.05, n_step=1, discount=0.9, batch_size=64)
+PLAIN = CQLConfig(
+    relative_to="",
+    hidden=(32, 32),
+    learning_rate=3e-3,
+    tau=0.05,
+    n_step=1,
+    discount=0.9,
+    batch_size=64,
+    feature_noise=0.0,
+)
 CHAIN = replace(
     PLAIN, alpha=0.0, bound=0.0, horizon=1, batch_size=256
 )  # the actor cannot correct: Q is that of the data's driver
-SMALL = replace(PLAIN, hidden=(8, 8), batch_size=16)
+SMALL = replace(PLAIN, hidden=(8, 8), batch_size=16, feature_noise=0.1)
 SLIP = 0.2
 
 
@@ -113,6 +122,20 @@ def test_the_failure_head_recovers_a_known_hazard():
     hazard = 1.0 / (1.0 + np.exp(-4.0 * at[:, 0]))
     np.testing.assert_allclose(q_and_f(learner, np.ones((7, 1)), at)[1], hazard, atol=0.08)
     np.testing.assert_allclose(q_and_f(learner, np.ones((7, 1)), at)[0], 1.0 - hazard, atol=0.1)
+
+
+def test_with_noise_on_the_features_the_critics_do_not_learn_episodes_by_heart():
+    """Success is a coin, whatever the state; the states of 40 episodes lie apart."""
+    rng = np.random.default_rng(0)
+    s, always = rng.standard_normal((40, 8)), np.ones(40, bool)
+    data = rows(s, np.zeros((40, 1)), rng.random(40) < 0.5, s, always, always)
+    held_out = np.random.default_rng(1).standard_normal((200, 8))
+    spread = {}
+    for noise in (0.0, 1.0):
+        learner = trained(replace(PLAIN, alpha=0.0, feature_noise=noise), data, 400)
+        spread[noise] = q_and_f(learner, held_out, np.zeros((200, 1)))[0].std()
+    assert spread[0.0] > 0.25
+    assert spread[1.0] < 0.5 * spread[0.0]
 
 
 def test_no_failure_head_foresees_nothing():
@@ -267,6 +290,7 @@ def test_runs_are_fixed_by_their_seed_and_resume_bit_identically(encoder, tmp_pa
         ({"compliance": 0.0}, r"compliance 0.0 is not in \(0, 1\]: 1 executes the whole correction"),
         ({"activation": "silu"}, "activation 'silu' is not known here: choose relu or tanh"),
         ({"n_step": 0}, "n_step 0 is below 1: use 1 or more"),
+        ({"feature_noise": -1.0}, "feature_noise -1.0 is below 0: 0 switches it off"),
         ({"alpha": -0.1}, "alpha -0.1 is below 0: 0 switches it off"),
     ],
 )
