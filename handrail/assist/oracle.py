@@ -42,28 +42,49 @@ class LookAhead:
         gamma_risk: discount, in (0, 1].
         stop_at_first: look no further than the first violation. The risk is then a lower bound of C_H, positive where
             C_H is, and the look-ahead shorter.
+        trust: steps for which a look-ahead that found nothing stands (ours). With more than 1 it goes as much further,
+            so that each of them knows of H steps; `assess` must then be called once a step, and a driver who explores
+            may stray from what was looked at. With 3, a look-ahead of H = 10 costs 4.3 simulated steps a step, not 11.
 
     Raises:
-        InvalidValueError: horizon or gamma_risk is outside its limit; when assessing, the environment tells no cost.
+        InvalidValueError: horizon, gamma_risk or trust is outside its limit; when assessing, the environment tells no
+            cost.
     """
 
     def __init__(
-        self, env: Branching, policy: Policy, horizon: int, gamma_risk: float, *, stop_at_first: bool = False
+        self,
+        env: Branching,
+        policy: Policy,
+        horizon: int,
+        gamma_risk: float,
+        *,
+        stop_at_first: bool = False,
+        trust: int = 1,
     ) -> None:
         _require_horizon(horizon, gamma_risk)
+        if trust < 1:
+            raise InvalidValueError(f"trust is {trust}, must be at least 1: it counts the step that is assessed")
         self.env, self.policy, self.horizon, self.gamma_risk = env, policy, horizon, gamma_risk
-        self.stop_at_first = stop_at_first
+        self.stop_at_first, self.trust = stop_at_first, trust
+        self.reset()
 
     def reset(self) -> None:
-        """It has no memory."""
+        """Forget what was looked at."""
+        self._clear = 0  # steps to come for which the last look-ahead stands
 
     def assess(self, observation: Observation, action: Array) -> Assessment:
         """Look ahead from where the environment is now; `observation` is not needed."""
+        if self._clear > 0:
+            self._clear -= 1
+            return self._assessment(np.zeros(1))
         here = self.env.snapshot()
         try:
-            return self._assessment(np.array(self._costs(action)))
+            found = self._assessment(np.array(self._costs(action)))
         finally:
             self.env.restore(here)
+        if found.risk == 0.0:
+            self._clear = self.trust - 1
+        return found
 
     def assess_many(self, episode: Sequence[Step]) -> list[Assessment]:
         """In hindsight: a recording cannot be branched, so each step gets the costs that did follow it.
@@ -74,13 +95,13 @@ class LookAhead:
         return [self._assessment(costs[start : start + self.horizon + 1]) for start in range(len(costs))]
 
     def _costs(self, action: Array) -> list[float]:
-        """Step the environment, and return the costs from `action` on, at most H + 1 of them."""
+        """Step the environment, and return the costs from `action` on, at most H + `trust` of them."""
         queue, costs = ChunkQueue(), list[float]()
         while True:
             observation, _, terminated, truncated, info = self.env.step(action)
             costs.append(_cost(info))
             found = self.stop_at_first and costs[-1] > 0.0
-            if terminated or truncated or found or len(costs) > self.horizon:
+            if terminated or truncated or found or len(costs) >= self.horizon + self.trust:
                 return costs
             if not len(queue):
                 queue.refill(self.policy.act(as_mapping(observation)))

@@ -100,6 +100,7 @@ COLUMNS = (
 )  # fmt: skip
 SHIFTS: dict[str, dict[str, float]] = {"range": {"object_range_scale": 1.1}, "friction": {"friction_scale": 0.7}}
 """Conditions that the final policy was not trained in (ours): name -> options of the task."""
+ORACLE_TRUST = 3  # steps for which a look-ahead of the oracle that found nothing stands (ours)
 SETTLED_STEPS = 10  # a burst has recovered when nothing is violated until so many steps after it
 
 
@@ -206,7 +207,7 @@ class Training:
             watchers["world-model"] = Foreseen(self.monitor)
         found = self.built.calibration
         watchers["safety-q"] = SafetyQMonitor(self.built.safety.risk, self.built.safety.risks)
-        watchers["oracle"] = LookAhead(env, self.learner, found.horizon, 1.0, stop_at_first=True)
+        watchers["oracle"] = LookAhead(env, self.learner, found.horizon, 1.0, stop_at_first=True, trust=ORACLE_TRUST)
         trigger, watcher = self._trigger(lane, given), watchers[self.method.watcher]
         return Supervisor(watcher, trigger, self._recovery(env), assess_executed=False) if trigger else Supervisor()
 

@@ -109,6 +109,27 @@ def test_stopping_at_the_first_violation_is_a_lower_bound() -> None:
     assert assess(cliff(), 2, stop_at_first=True).risk == 0.0
 
 
+def test_a_clear_look_ahead_stands_for_as_many_steps_as_are_trusted() -> None:
+    env = cliff(-1.0)
+    watcher = LookAhead(env, GOES_RIGHT, 2, 1.0, stop_at_first=True, trust=2)
+    risks, looked = [], []
+    for _ in range(4):  # x is -1, 0, 1, 2 before the steps
+        before = env.stepped
+        risks.append(watcher.assess({}, RIGHT).risk)
+        looked.append(env.stepped - before)
+        env.step(RIGHT)
+    assert looked == [4, 0, 3, 2]  # at -1: 0, 1, 2, 3; at 0 that stands; at 1: 2, 3, and 4, a violation; at 2: 3, 4
+    assert risks == [0.0, 0.0, 1.0, 1.0]
+    watcher.reset()
+    env.x = -1.0
+    assert watcher.assess({}, RIGHT).risk == 0.0
+    watcher.reset()  # a new episode is looked at afresh
+    env.x = 3.0
+    assert watcher.assess({}, RIGHT).risk == 1.0
+    with pytest.raises(InvalidValueError, match="trust is 0, must be at least 1"):
+        LookAhead(env, GOES_RIGHT, 2, 1.0, trust=0)
+
+
 def test_chunks_are_carried_out() -> None:
     policy, env = Does(lambda seen: RIGHT if seen["state"][0] < 1.5 else -RIGHT, repeat=3), cliff()  # type: ignore
     found = LookAhead(env, policy, 4, 1.0).assess({}, RIGHT)
