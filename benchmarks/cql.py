@@ -39,7 +39,17 @@ from handrail.learn.cql_data import CQLSampler
 from handrail.store.trajectories import Trajectories
 
 CONFIG = CQLConfig(
-    relative_to="", n_step=1, discount=0.99, alpha=1.0, hidden=(128, 128), bound=1.0, eta=0.0, clone=0.0, noise=1.0
+    relative_to="",
+    n_step=1,
+    timeout_fails=False,
+    discount=0.99,
+    alpha=1.0,
+    hidden=(128, 128),
+    feature_noise=0.0,
+    bound=1.0,
+    eta=0.0,
+    clone=0.0,
+    noise=1.0,
 )
 SHARED = ("batch_size", "discount", "tau", "learning_rate", "draws", "alpha", "hidden")
 PILLAR_M, GOAL, GOAL_M, HORIZON = 0.35, np.array([1.0, 0.0]), 0.15, 80
