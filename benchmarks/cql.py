@@ -44,7 +44,6 @@ CONFIG = CQLConfig(
     n_step=1,
     timeout_fails=False,
     discount=0.99,
-    alpha=1.0,
     hidden=(128, 128),
     feature_noise=0.0,
     bound=1.0,
