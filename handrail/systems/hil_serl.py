@@ -91,6 +91,11 @@ LEARNER = RLPDConfig(
 actor instead of a discrete critic, the actor starts from the demonstrations, and it stays drawn toward the operator's
 actions (`bc_weight`). The same for `rlpd` and `hil-serl`."""
 
+CLONER = BCConfig(head="flow", horizon=8, learning_rate=3e-3, weight_decay=1e-2, batch_size=128)
+CLONER_UPDATES = 2_600
+"""What 18 trials on TubeInsertion chose for the cloning methods: 0.54 there against 0.18 with the defaults of `BC`, 0.98
+against 0.99 on PickCube."""
+
 
 AT_LEAST_ONE = (
     "online_steps", "demonstrations", "evaluate_every", "evaluate_episodes", "final_episodes", "record_every",
@@ -122,7 +127,7 @@ class HilSerlConfig:
     online_steps: int = 30_000
     demonstrations: int = 20
     start_steps: int = 100
-    bc_updates: int = 5_000
+    bc_updates: int = CLONER_UPDATES
     clone_updates: int = 5_000
     evaluate_every: int = 3_000
     evaluate_episodes: int = 20
@@ -135,7 +140,7 @@ class HilSerlConfig:
     patience_scale: float = 1.0
     reaction_scale: float = 1.0
     rlpd: RLPDConfig = field(default_factory=lambda: LEARNER)
-    bc: BCConfig = field(default_factory=BCConfig)
+    bc: BCConfig = field(default_factory=lambda: CLONER)
 
     def __post_init__(self) -> None:
         for name in AT_LEAST_ONE:
