@@ -10,7 +10,7 @@ from handrail.tasks.failurebench.sawyer import Ranges, SawyerTask
 from handrail.tasks.failurebench.scene import draw_rectangle, load
 
 SCENE = "sawyer_push_v3.xml"
-RANGES = Ranges((-0.13, 0.13), (0.56, 0.59), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))  # nearer to the lines than stock
+RANGES = Ranges((-0.14, 0.14), (0.56, 0.59), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))  # nearer to the lines than stock
 
 
 class BoundedPush(SawyerTask):
@@ -27,7 +27,7 @@ class BoundedPush(SawyerTask):
     ranges = RANGES
     success_radius_m = rewards.PUSH_RADIUS_M
 
-    def __init__(self, *, half_width: float = 0.17, y_low: float = 0.53, y_high: float = 0.95, **options: Any) -> None:
+    def __init__(self, *, half_width: float = 0.17, y_low: float = 0.53, y_high: float = 0.90, **options: Any) -> None:
         self.half_width, self.y_low, self.y_high = half_width, y_low, y_high
         spec = load(SCENE)
         draw_rectangle(spec, (-half_width, half_width), (y_low, y_high))
