@@ -93,8 +93,8 @@ actions (`bc_weight`). The same for `rlpd` and `hil-serl`."""
 
 CLONER = BCConfig(head="flow", horizon=8, learning_rate=3e-3, weight_decay=1e-2, batch_size=128)
 CLONER_UPDATES = 2_600
-"""What 18 trials on TubeInsertion chose for the cloning methods: 0.54 there against 0.18 with the defaults of `BC`, 0.98
-against 0.99 on PickCube."""
+"""What 18 trials on TubeInsertion chose for the cloning methods: 0.54 there against 0.18 with the defaults of `BC`, and
+0.98 against 0.99 on PickCube."""
 
 
 AT_LEAST_ONE = (

@@ -105,7 +105,7 @@ def wrong_episodes(env, seeds):
 
 
 def test_wrong_driver_fails_and_the_retreat_prevents_it(env) -> None:
-    """Of a hundred, 51 to 69 % fail and 82 to 100 % of these can be prevented (docs/failurebench.md); here of sixteen."""
+    """Of a hundred 51 to 69 % fail, and 82 to 100 % of them can be prevented (docs/failurebench.md); here sixteen."""
     retreat, prevented, episodes = Retreat(env), 0, list(wrong_episodes(env, range(16)))
     for past in episodes:
         snapshot, observation = past[-1 - LOOK_AHEAD]
