@@ -115,6 +115,17 @@ class RunFolder:
         file = self.path / "result.json"
         return json.loads(file.read_text()) if file.exists() else None
 
+    def finished(self, names: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the result of the run called `names`, None while there is none.
+
+        Raises:
+            CheckpointError: another run has finished here.
+        """
+        result = self.read_result()
+        if result is not None:
+            self.require_same(names)
+        return result
+
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else: the folder may be anybody's."""
         for name in WRITTEN:

@@ -24,7 +24,7 @@ from handrail.assist.world_model import WorldModelMonitor
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import from_mapping
 from handrail.core.contracts import Monitor, Policy, Recovery, Trigger
-from handrail.core.errors import InvalidValueError, unknown_name
+from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Step
 from handrail.learn.ppo import PPO, PPOConfig
@@ -42,6 +42,7 @@ from handrail.systems import farl_offline
 from handrail.systems.farl_data import ACTIONS, FEATURES
 from handrail.systems.farl_film import film_prevented
 from handrail.systems.farl_offline import LANES, Artefacts, OfflineConfig, learnable, paid
+from handrail.systems.named import Known
 from handrail.systems.progress import Progress
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise
@@ -295,6 +296,9 @@ class Training:
         self.rng.bit_generator.state = meta["rng"]
 
 
+KNOWN = Known("farl", TASKS, METHODS, BUDGETS)
+
+
 def run(
     *,
     task: str,
@@ -317,18 +321,10 @@ def run(
         CheckpointError: `folder` holds another run, or one that was begun with another configuration.
         InvalidValueError: the yoked control without a finished run of FARL beside it.
     """
-    for kind, name, known in (
-        ("task", task, TASKS),
-        ("method", method, METHODS),
-        ("budget", budget, BUDGETS if config is None else (budget,)),
-    ):
-        if name not in known:
-            raise unknown_name(kind, name, known)
+    names = KNOWN.names(task, method, seed, budget, any_budget=config is not None)
     torch.set_num_threads(1)
     out, config = RunFolder(folder), config or BUDGETS[budget]
-    names = {"system": "farl", "task": task, "method": method, "seed": seed, "budget": budget}
-    if resume and (result := out.read_result()) is not None:
-        out.require_same(names)
+    if resume and (result := out.finished(names)) is not None:
         return result
     with Progress(f"{method} on {task}, seed {seed}", config.online_steps) as progress:
         training = _training(names, config, folder, progress)

@@ -22,7 +22,7 @@ import torch
 from handrail.assist.guide_actor import GuideActor
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import from_mapping
-from handrail.core.errors import InvalidValueError, RenderError, unknown_name
+from handrail.core.errors import InvalidValueError, RenderError
 from handrail.core.values import Step
 from handrail.learn.bc import BCConfig
 from handrail.run import Assist
@@ -33,6 +33,7 @@ from handrail.systems.guided_measures import Heldout, checks, mean, score_number
 from handrail.systems.guided_methods import METHODS_BY_NAME, AssistConfig
 from handrail.systems.guided_offline import Artefacts, OfflineConfig, People, evaluation_visits
 from handrail.systems.guided_station import Outcome, Station, Visit
+from handrail.systems.named import Known
 from handrail.systems.progress import Progress
 from handrail.tasks.bimanual.base import BimanualTask
 
@@ -115,6 +116,9 @@ BUDGETS: dict[str, GuidedConfig] = {
 }  # fmt: skip
 
 
+KNOWN = Known("guided-teleop", TASKS, METHODS, BUDGETS)
+
+
 def run(
     *,
     task: str,
@@ -137,18 +141,10 @@ def run(
         UnknownNameError: no such task, method or budget.
         CheckpointError: `folder` holds another run, or one that was begun with another configuration.
     """
-    for kind, name, known in (
-        ("task", task, TASKS),
-        ("method", method, METHODS),
-        ("budget", budget, BUDGETS if config is None else (budget,)),
-    ):
-        if name not in known:
-            raise unknown_name(kind, name, known)
+    names = KNOWN.names(task, method, seed, budget, any_budget=config is not None)
     torch.set_num_threads(1)
     out, config = RunFolder(folder), config or BUDGETS[budget]
-    names = {"system": "guided-teleop", "task": task, "method": method, "seed": seed, "budget": budget}
-    if resume and (result := out.read_result()) is not None:
-        out.require_same(names)
+    if resume and (result := out.finished(names)) is not None:
         return result
     described = {**names, "config": json.loads(json.dumps(asdict(config)))}
     if resume and (out.path / "config.json").is_file():

@@ -19,7 +19,7 @@ import torch
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import config_hash, from_mapping
 from handrail.core.contracts import Policy
-from handrail.core.errors import InvalidValueError, unknown_name
+from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Observation, Proposal, Step
 from handrail.learn import BC, RLPD, BCConfig, RLPDConfig
@@ -37,6 +37,7 @@ from handrail.store import DatasetWriter, ReplayRing, checkpoint
 from handrail.store.metrics import episode_summary
 from handrail.store.ring import Batch
 from handrail.store.samplers import sample_mixed
+from handrail.systems.named import Known
 from handrail.systems.progress import Progress
 from handrail.tasks import TASKS as ALL_TASKS
 from handrail.tasks import make
@@ -323,6 +324,9 @@ class _Exploring:
         return self.learner.explore(observation)
 
 
+KNOWN = Known("hil-serl", ALL_TASKS, METHODS, BUDGETS)
+
+
 def run(
     *,
     task: str,
@@ -342,18 +346,10 @@ def run(
         UnknownNameError: no such task, method or budget.
         CheckpointError: `folder` holds another run, or one that was begun with another configuration.
     """
-    for kind, name, known in (
-        ("task", task, ALL_TASKS),
-        ("method", method, METHODS_BY_NAME),
-        ("budget", budget, BUDGETS if config is None else (budget,)),
-    ):
-        if name not in known:
-            raise unknown_name(kind, name, known)
+    names = KNOWN.names(task, method, seed, budget, any_budget=config is not None)
     torch.set_num_threads(1)
     out, config = RunFolder(folder), config or BUDGETS[budget]
-    names = {"system": "hil-serl", "task": task, "method": method, "seed": seed, "budget": budget}
-    if resume and (result := out.read_result()) is not None:
-        out.require_same(names)
+    if resume and (result := out.finished(names)) is not None:
         return result
     training = Training(task, method, seed, config)
     if resume and out.has_checkpoint():
