@@ -20,16 +20,19 @@ aten = torch.ops.aten
 SMALL = 64  # up to this many inputs a weight gradient is faster computed transposed
 
 
-def _find_onednn() -> Any:
-    """oneDNN's float32 linear where it is the faster product (AMD), or None: where it is not, or torch has none."""
-    cpu = Path("/proc/cpuinfo")
-    amd = cpu.exists() and "AuthenticAMD" in cpu.read_text()
-    if amd and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+def find_onednn() -> Any:
+    """oneDNN's float32 linear, or None where this build of torch has none."""
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return torch.ops.mkldnn._linear_pointwise.default
     return None
 
 
-ONEDNN = _find_onednn()
+def _is_amd() -> bool:
+    cpu = Path("/proc/cpuinfo")
+    return cpu.exists() and "AuthenticAMD" in cpu.read_text()
+
+
+ONEDNN = find_onednn() if _is_amd() else None  # the faster product there, and only there
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

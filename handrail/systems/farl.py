@@ -160,6 +160,7 @@ BUDGETS: dict[str, FarlConfig] = {
     "standard": _STANDARD,
     "paper": replace(_STANDARD, online_steps=1_000_000, every=50_000, record_every=500),
 }  # fmt: skip
+KNOWN = Known("farl", TASKS, METHODS, BUDGETS)
 
 
 class Training:
@@ -294,9 +295,6 @@ class Training:
             trigger.load_state(state)
         self.steps, self.episodes, self._earlier_s = meta["steps"], meta["episodes"], meta["wall_s"]
         self.rng.bit_generator.state = meta["rng"]
-
-
-KNOWN = Known("farl", TASKS, METHODS, BUDGETS)
 
 
 def run(

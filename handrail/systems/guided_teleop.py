@@ -114,8 +114,6 @@ BUDGETS: dict[str, GuidedConfig] = {
         ),
     ),
 }  # fmt: skip
-
-
 KNOWN = Known("guided-teleop", TASKS, METHODS, BUDGETS)
 
 

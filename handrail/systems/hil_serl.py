@@ -159,6 +159,7 @@ BUDGETS: dict[str, HilSerlConfig] = {
     "standard": _STANDARD,
     "paper": replace(_STANDARD, online_steps=60_000, rlpd=replace(_STANDARD.rlpd, utd=4)),
 }  # fmt: skip
+KNOWN = Known("hil-serl", ALL_TASKS, METHODS, BUDGETS)
 
 
 class Training:
@@ -322,9 +323,6 @@ class _Exploring:
 
     def act(self, observation: Observation) -> Proposal:
         return self.learner.explore(observation)
-
-
-KNOWN = Known("hil-serl", ALL_TASKS, METHODS, BUDGETS)
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import failurebench_drivers as drivers
 import numpy as np
 import pytest
 from metaworld.policies import SawyerPushV3Policy, SawyerPushWallV3Policy
@@ -15,7 +16,7 @@ from handrail.tasks.failurebench.experts import MIRRORED_INPUTS, expert_for, see
 from handrail.tasks.failurebench.retreat import Retreat
 
 TASKS = ("BoundedPush", "BoundedSoccer", "FragilePushWall", "ObstructedPush")
-LOOK_AHEAD, RETREAT_STEPS, HOLD_STEPS = 10, 15, 10
+LOOK_AHEAD = 10
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -89,35 +90,11 @@ def test_an_observation_is_taken_apart_as_it_was_put_together() -> None:
     assert seen.apart_m == pytest.approx(np.linalg.norm(np.subtract(seen.hand, seen.object)[:2]))
 
 
-def wrong_episodes(env, seeds):
-    """Drive wrongly; yield, for each episode with a violation, its snapshots up to it."""
-    driver = Corrupted(env)
-    for seed in seeds:
-        observation, _ = env.reset(seed=seed)
-        driver.reset(seed)
-        past, ended, info = [(env.snapshot(), observation)], False, {"cost": 0}
-        while not (ended or info["cost"]):
-            observation, _, terminated, truncated, info = env.step(driver.act(observation))
-            past.append((env.snapshot(), observation))
-            ended = terminated or truncated
-        if info["cost"]:
-            yield past
-
-
 def test_wrong_driver_fails_and_the_retreat_prevents_it(env) -> None:
     """Of a hundred 51 to 69 % fail, and 82 to 100 % of them can be prevented (docs/failurebench.md); here sixteen."""
-    retreat, prevented, episodes = Retreat(env), 0, list(wrong_episodes(env, range(16)))
-    for past in episodes:
-        snapshot, observation = past[-1 - LOOK_AHEAD]
-        env.restore(snapshot)
-        costs = 0
-        for count in range(RETREAT_STEPS + HOLD_STEPS):
-            action = retreat.act(observation) if count < RETREAT_STEPS else env.hold(observation)
-            observation, _, _, _, info = env.step(action)
-            costs += info["cost"]
-        prevented += costs == 0
+    episodes = list(drivers.wrong_episodes(env, range(16)))
     assert len(episodes) >= 7
-    assert prevented >= 0.8 * len(episodes)
+    assert sum(drivers.prevents(env, past, LOOK_AHEAD) for past in episodes) >= 0.8 * len(episodes)
 
 
 def test_wrong_driver_begins_like_the_expert(env) -> None:
