@@ -17,11 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from handrail.bench.tuning import Trial, record_trial
 from handrail.core.config import config_hash, from_mapping
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS
+from handrail.nets import one_thread
 from handrail.store.atomic import write_atomically
 from handrail.systems import guided_methods, guided_offline, guided_teleop
 from handrail.systems.guided_measures import told
@@ -76,7 +75,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/guided-trials"))
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
+    one_thread()
     config = changed(guided_teleop.BUDGETS[asked.budget], asked.set)
     folder = asked.runs / asked.task / config_hash(json.loads(json.dumps(asdict(config.offline)))) / f"seed-{RUN_SEED}"
     learner = guided_methods.METHODS_BY_NAME[asked.method].learner

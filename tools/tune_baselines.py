@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from handrail.bench.tuning import TUNING_FILE, Trial, record_trial, trials
 from handrail.core.config import from_mapping
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS
 from handrail.learn import BCConfig, RLPDConfig
+from handrail.nets import one_thread
 from handrail.run.evaluate import evaluate
 from handrail.systems import hil_serl
 from handrail.systems.hil_serl import HilSerlConfig, Training
@@ -159,7 +159,7 @@ def main() -> int:
     flags.add_argument("--trials", type=int, required=True, metavar="N", help="trials 0 to N-1, the default among them")
     flags.add_argument("--file", type=Path, default=TUNING_FILE, help="where they are recorded")
     options = flags.parse_args()
-    torch.set_num_threads(1)
+    one_thread()
     Search(options.method, options.task, options.file).run(options.trials)
     return 0
 

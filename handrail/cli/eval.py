@@ -12,6 +12,7 @@ from rich.console import Console
 from handrail.cli.parse import parse
 from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import EVALUATION_ENV_SEEDS
+from handrail.nets import one_thread
 from handrail.run.folder import RunFolder
 from handrail.systems import load
 
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> int:
         raise InvalidValueError(
             f"--episodes {options.episodes} is not in 1..{len(EVALUATION_ENV_SEEDS)}: there are 100 evaluation seeds"
         )
+    one_thread()
     config = RunFolder.open(options.run).read_config()
     evaluation = load(config["system"]).evaluate_run(options.run, EVALUATION_ENV_SEEDS[: options.episodes])
     numbers = {

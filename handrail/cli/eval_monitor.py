@@ -18,6 +18,7 @@ from handrail.assist.triggers import Threshold
 from handrail.cli.parse import parse
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Step
+from handrail.nets import one_thread
 from handrail.run.audit import Assessor, Audit, EpisodeAudit, Recorded, audit
 from handrail.run.folder import RunFolder
 from handrail.store import Dataset
@@ -58,6 +59,7 @@ class EvalMonitor:
 
 def main(argv: list[str]) -> int:
     options = parse(EvalMonitor, argv, "handrail eval monitor")
+    one_thread()
     trigger = _trigger(options)
     dataset = _dataset(options.source)
     monitor = _monitor(options, dataset)

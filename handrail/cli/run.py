@@ -14,6 +14,7 @@ from handrail.cli.recording import recording
 from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import training_env_seed
 from handrail.core.values import Event
+from handrail.nets import one_thread
 from handrail.run.folder import RunFolder
 from handrail.run.loop import run_episode
 from handrail.systems import load
@@ -53,6 +54,7 @@ def main(argv: list[str]) -> int:
     options = parse(Run, argv, "handrail run")
     if options.episodes < 1:
         raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to run")
+    one_thread()
     names = RunFolder.open(options.run).read_config()
     policy = load(names["system"]).load_policy(options.run)
     console, success, held = Console(), [], []

@@ -46,12 +46,14 @@ def main(argv: list[str]) -> int:
         raise InvalidValueError(f"--episodes {options.episodes} is below 1: give how many to run")
     if options.assist not in ("on", "shadow", "off"):
         raise unknown_name("assist mode", options.assist, ("on", "shadow", "off"))
+    from handrail.nets import one_thread
     from handrail.run.record import record
     from handrail.store import DatasetWriter
     from handrail.systems import guided_teleop
     from handrail.systems.guided_film import record_filmed
     from handrail.systems.guided_station import Visit
 
+    one_thread()
     folder = options.run or Path("runs", "guided-teleop", "standard", options.task, guided_teleop.HEADLINE, "seed-0")
     station = guided_teleop.load(folder).station(options.assist)  # type: ignore[arg-type]
     console, won = Console(), []

@@ -15,9 +15,11 @@ from .encoders import (
 )
 from .fast import numpy_forward, numpy_gradient
 from .mlp import Ensemble, Mlp, frozen
+from .threads import one_thread
 
 __all__ = [
     "CnnConfig", "CnnEncoder", "EncoderFactory", "Ensemble", "Mlp", "ObservationEncoder", "StateEncoder",
     "Difference", "StateFactory", "batched", "frozen", "gaussian", "generator_text", "load_generator", "load_module",
-    "load_optimizer", "module_arrays", "numpy_forward", "numpy_gradient", "optimizer_arrays", "state_sizes",
+    "load_optimizer", "module_arrays", "numpy_forward", "numpy_gradient", "one_thread", "optimizer_arrays",
+    "state_sizes",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from handrail.assist import LookAhead, PolicyRecovery, Rejection, SafetyQMonitor, Threshold, YokedTrigger
 from handrail.assist.imagination import mean_of
@@ -29,6 +28,7 @@ from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, tra
 from handrail.core.values import Array, Step
 from handrail.learn.ppo import PPO, PPOConfig
 from handrail.learn.world_model import WindowSampler
+from handrail.nets import one_thread
 from handrail.run import Supervised, Supervisor
 from handrail.run.evaluate import Evaluation
 from handrail.run.folder import RunFolder
@@ -320,7 +320,7 @@ def run(
         InvalidValueError: the yoked control without a finished run of FARL beside it.
     """
     names = KNOWN.names(task, method, seed, budget, any_budget=config is not None)
-    torch.set_num_threads(1)
+    one_thread()
     out, config = RunFolder(folder), config or BUDGETS[budget]
     if resume and (result := out.finished(names)) is not None:
         return result

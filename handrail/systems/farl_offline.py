@@ -60,6 +60,8 @@ class OfflineConfig:
             docs/farl.md.
         world_model_updates, safety_updates: of the watchers.
         reward_scale: rewards are learned times this, so that values are about 1 to 10.
+        policy: of task and recovery policy. The online phase begins with a standard deviation of at least its `min_std`:
+            that of the demonstrations, about 0.3, hardly explores.
     """
 
     task_demonstrations: int = 40
@@ -72,7 +74,7 @@ class OfflineConfig:
     world_model_updates: int = 4_000
     safety_updates: int = 3_000
     reward_scale: float = 0.01
-    policy: OfflinePPOConfig = field(default_factory=OfflinePPOConfig)
+    policy: OfflinePPOConfig = field(default_factory=partial(OfflinePPOConfig, min_std=0.5))
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     safety: SafetyQConfig = field(default_factory=SafetyQConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

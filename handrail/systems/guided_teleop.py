@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from handrail.assist.guide_actor import GuideActor
 from handrail.core.clock import SECOND_NS, RealClock
@@ -25,6 +24,7 @@ from handrail.core.config import from_mapping
 from handrail.core.errors import InvalidValueError, RenderError
 from handrail.core.values import Step
 from handrail.learn.bc import BCConfig
+from handrail.nets import one_thread
 from handrail.run import Assist
 from handrail.run.folder import RunFolder
 from handrail.systems import guided_methods, guided_offline
@@ -140,7 +140,7 @@ def run(
         CheckpointError: `folder` holds another run, or one that was begun with another configuration.
     """
     names = KNOWN.names(task, method, seed, budget, any_budget=config is not None)
-    torch.set_num_threads(1)
+    one_thread()
     out, config = RunFolder(folder), config or BUDGETS[budget]
     if resume and (result := out.finished(names)) is not None:
         return result

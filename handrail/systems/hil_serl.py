@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import config_hash, from_mapping
@@ -23,7 +22,7 @@ from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Observation, Proposal, Step
 from handrail.learn import BC, RLPD, BCConfig, RLPDConfig
-from handrail.nets import Difference, StateFactory, state_sizes
+from handrail.nets import Difference, StateFactory, one_thread, state_sizes
 from handrail.operators import ExpertValue, Person, ValueTakeover
 from handrail.operators.traits import FIRST_TRAINING_DRAW
 from handrail.run.demonstrate import demonstrate
@@ -345,7 +344,7 @@ def run(
         CheckpointError: `folder` holds another run, or one that was begun with another configuration.
     """
     names = KNOWN.names(task, method, seed, budget, any_budget=config is not None)
-    torch.set_num_threads(1)
+    one_thread()
     out, config = RunFolder(folder), config or BUDGETS[budget]
     if resume and (result := out.finished(names)) is not None:
         return result

@@ -10,7 +10,7 @@ from handrail.tasks.failurebench.sawyer import Ranges, SawyerTask
 from handrail.tasks.failurebench.scene import draw_rectangle, load
 
 SCENE = "sawyer_push_v3.xml"
-RANGES = Ranges((-0.14, 0.14), (0.56, 0.59), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))  # nearer to the lines than stock
+RANGES = Ranges((-0.15, 0.15), (0.545, 0.575), (-0.1, 0.1), (0.8, 0.9), (0.01, 0.02))  # nearer to the lines than stock
 
 
 class BoundedPush(SawyerTask):
