@@ -122,13 +122,24 @@ class System:
             return (0,)
         return tuple(range(HEADLINE_SEEDS if method in self.headline_methods else OTHER_SEEDS))
 
-    def cells(self, budget: str) -> list[Cell]:
-        """Return every run that the protocol asks for at this budget."""
+    def cells(
+        self, budget: str, tasks: Sequence[str] = (), methods: Sequence[str] = (), seeds: Sequence[int] = ()
+    ) -> list[Cell]:
+        """Return every run of these tasks, methods and run seeds; where one is empty, what the protocol asks for.
+
+        Raises:
+            UnknownNameError: a task, method or budget that the system does not know.
+            InvalidValueError: a negative seed.
+        """
+        self._require(tasks, methods, budget)
+        for seed in seeds:
+            if seed < 0:
+                raise InvalidValueError(f"seed is {seed}, the least is 0: give --seeds 0 or more")
         return [
             Cell(self.name, budget, task, method, seed)
-            for task in self.default_tasks(budget)
-            for method in self.default_methods(budget, task)
-            for seed in self.seeds(method, budget)
+            for task in dict.fromkeys(tasks or self.default_tasks(budget))
+            for method in dict.fromkeys(methods or self.default_methods(budget, task))
+            for seed in dict.fromkeys(seeds or self.seeds(method, budget))
         ]
 
     def default_methods(self, budget: str, task: str) -> tuple[str, ...]:
@@ -138,7 +149,7 @@ class System:
     def default_tasks(self, budget: str) -> tuple[str, ...]:
         return self.tasks if BUDGETS[budget].all_tasks else self.tasks[:1]
 
-    def require(self, tasks: Sequence[str], methods: Sequence[str], budget: str) -> None:
+    def _require(self, tasks: Sequence[str], methods: Sequence[str], budget: str) -> None:
         """Raise `UnknownNameError` for the first name that this system does not know."""
         for kind, names, known in (
             ("task", tasks, self.tasks),

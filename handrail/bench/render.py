@@ -35,8 +35,8 @@ def markdown(table: Table) -> str:
     """Return a page of the docs."""
     parts = [
         f"# {table.system}: measured, budget {table.budget}",
-        f"Made by `handrail bench table {table.system} --budget {table.budget} --markdown FILE` from the results in "
-        f"`results/{table.system}/{table.budget}/`. Mean over run seeds and its 95 % interval: "
+        f"Made by `handrail bench table {table.system} --budget {table.budget}{table.asked} --markdown FILE` "
+        f"from the results in `results/{table.system}/{table.budget}/`. Mean over run seeds and its 95 % interval: "
         "[evidence.md](evidence.md) says how.",
     ]
     for task, methods in table.tasks.items():

@@ -87,23 +87,8 @@ def run_bench(config: BenchConfig, say: Callable[[str], None] = lambda line: Non
 
 
 def cells_of(config: BenchConfig, system: System) -> list[Cell]:
-    """Return the cells that `config` asks for, seed by seed and method by method, so that a table fills evenly.
-
-    Raises:
-        UnknownNameError: a task, method or budget that the system does not know.
-        InvalidValueError: a negative seed.
-    """
-    system.require(config.tasks, config.methods, config.budget)
-    for seed in config.seeds:
-        if seed < 0:
-            raise InvalidValueError(f"seed is {seed}, the least is 0: give --seeds 0 or more")
-    tasks = config.tasks or system.default_tasks(config.budget)
-    cells = [
-        Cell(config.system, config.budget, task, method, seed)
-        for task in dict.fromkeys(tasks)
-        for method in dict.fromkeys(config.methods or system.default_methods(config.budget, task))
-        for seed in dict.fromkeys(config.seeds or system.seeds(method, config.budget))
-    ]
+    """Return the cells that `config` asks for, seed by seed and method by method, so that a table fills evenly."""
+    cells = system.cells(config.budget, config.tasks, config.methods, config.seeds)
     return sorted(cells, key=lambda cell: (cell.seed, system.methods.index(cell.method)))
 
 

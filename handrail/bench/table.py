@@ -39,9 +39,10 @@ class Table:
         overall: metrics of the headline method, averaged over the tasks.
         tasks: task -> method -> metric.
         differences: task -> method -> headline minus this method, in autonomous success.
-        missing: runs that the protocol asks for and that are not there.
+        missing: runs that were asked for, by the protocol or by name, and that are not there.
         columns: the metrics worth printing.
         commands, machines: where the numbers came from.
+        asked: the flags that chose among the results, "" for all of them.
     """
 
     system: str
@@ -55,6 +56,7 @@ class Table:
     columns: tuple[str, ...]
     commands: tuple[str, ...]
     machines: tuple[str, ...]
+    asked: str
 
     def as_json(self) -> dict[str, Any]:
         """Return what `handrail bench table --json` prints."""
@@ -75,30 +77,42 @@ class Table:
         }
 
 
-def make_table(name: str, budget: str, results: Path) -> Table:
-    """Build the table of system `name` from the files in `results`.
+def make_table(
+    name: str,
+    budget: str,
+    results: Path,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> Table:
+    """Build the table of system `name` from the files in `results`: of all, or of these tasks, methods and seeds.
 
     Raises:
-        UnknownNameError: no such system or budget.
+        UnknownNameError: no such system, budget, task or method.
         InvalidValueError: there is no result yet.
         CorruptError: a file is damaged, or contradicts itself.
     """
     system = load_system(name)
     if budget not in system.budgets:
         raise unknown_name("budget", budget, system.budgets)
+    wanted = system.cells(budget, tasks, methods, seeds)
     found = read_results(system, budget, results)
+    asked = _flags(tasks=tasks, methods=methods, seeds=seeds)
+    if asked:
+        found = {cell: result for cell, result in found.items() if cell in wanted}
     if not found:
         raise InvalidValueError(
-            f"no result of {name} at budget {budget} in {results}: run 'handrail bench run {name} --budget {budget}'"
+            f"no result of {name}{asked} at budget {budget} in {results}: "
+            f"run 'handrail bench run {name} --budget {budget}{asked}'"
         )
-    tasks = _grouped(found, system)
+    grouped = _grouped(found, system)
     metrics = {
         task: {method: {metric: interval(_samples(runs, metric)) for metric in _metrics(runs)} for method, runs in row}
-        for task, row in ((task, row.items()) for task, row in tasks.items())
+        for task, row in ((task, row.items()) for task, row in grouped.items())
     }
-    overall = _overall([row[system.headline] for row in tasks.values() if system.headline in row])
+    overall = _overall([row[system.headline] for row in grouped.values() if system.headline in row])
     if name in HEADLINES:
-        numbers_overall, by_task = HEADLINES[name](tasks)
+        numbers_overall, by_task = HEADLINES[name](grouped)
         overall |= numbers_overall
         for task, found_there in by_task.items():
             metrics[task].setdefault(system.headline, {}).update(found_there)
@@ -109,12 +123,18 @@ def make_table(name: str, budget: str, results: Path) -> Table:
         headline=system.headline,
         overall=overall,
         tasks=metrics,
-        differences={task: _differences(row, system.headline) for task, row in tasks.items()},
-        missing=tuple(cell for cell in system.cells(budget) if cell not in found),
+        differences={task: _differences(row, system.headline) for task, row in grouped.items()},
+        missing=tuple(cell for cell in wanted if cell not in found),
         columns=system.columns,
         commands=tuple(sorted({str(result["command"]) for result in found.values()})),
         machines=tuple(sorted({_machine(result["machine"]) for result in found.values()})),
+        asked=asked,
     )
+
+
+def _flags(**given: Sequence[object]) -> str:
+    """What was given, as it is typed: " --tasks A B --seeds 0"."""
+    return "".join(f" --{name} {' '.join(map(str, values))}" for name, values in given.items() if values)
 
 
 def read_results(system: System, budget: str, results: Path) -> dict[Cell, Result]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "run experiments over tasks, methods and seeds; make tables"
 USAGE = """usage: handrail bench run SYSTEM [--tasks T ...] [--methods M ...] [--seeds N ...] [--budget B] [--workers N]
-       handrail bench table SYSTEM [--budget B] [--json | --markdown FILE] [--figures FOLDER]
+       handrail bench table SYSTEM [--tasks T ...] [--methods M ...] [--seeds N ...] [--budget B]
+                                   [--json | --markdown FILE] [--figures FOLDER]
 """
 
 
@@ -58,6 +59,9 @@ class TableFlags:
 
     Attributes:
         system: a registered system, such as hil-serl.
+        tasks: only these; all when not given.
+        methods: only these; all when not given.
+        seeds: only these run seeds; all when not given.
         budget: smoke, quick, standard or paper.
         results: where the result files are.
         json: print JSON and nothing else.
@@ -66,6 +70,9 @@ class TableFlags:
     """
 
     system: Annotated[str, tyro.conf.Positional]
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
     budget: str = "standard"
     results: Path = Path("results")
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -103,7 +110,7 @@ def _table(argv: list[str]) -> int:
     from handrail.bench.table import make_table
 
     flags = parse(TableFlags, argv, "handrail bench table")
-    table = make_table(flags.system, flags.budget, flags.results)
+    table = make_table(flags.system, flags.budget, flags.results, flags.tasks, flags.methods, flags.seeds)
     if flags.markdown is not None:
         _write(flags.markdown, table)
     if flags.figures is not None:

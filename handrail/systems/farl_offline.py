@@ -60,8 +60,8 @@ class OfflineConfig:
             docs/farl.md.
         world_model_updates, safety_updates: of the watchers.
         reward_scale: rewards are learned times this, so that values are about 1 to 10.
-        policy: of task and recovery policy. The online phase begins with a standard deviation of at least its `min_std`:
-            that of the demonstrations, about 0.3, hardly explores.
+        policy: of task and recovery policy. The online phase begins with a standard deviation of `min_std` at least;
+            that of the demonstrations, about 0.3, explores little.
     """
 
     task_demonstrations: int = 40

@@ -104,6 +104,18 @@ def test_missing_runs_are_listed(results: Path) -> None:
     assert "missing: Left, bandit: seeds 3, 4" in console.export_text()
 
 
+def test_a_table_of_some_runs_misses_nothing_else(results: Path) -> None:
+    table = make_table("toy", "standard", results, tasks=["Left"], methods=["bandit"], seeds=[0, 1, 4])
+    assert list(table.tasks) == ["Left"] and list(table.tasks["Left"]) == ["bandit"]
+    assert table.tasks["Left"]["bandit"]["success_rate_autonomous"].n == 2
+    assert table.missing == (Cell("toy", "standard", "Left", "bandit", 4),)
+    assert "--budget standard --tasks Left --methods bandit --seeds 0 1 4 --markdown" in markdown(table)
+    with pytest.raises(InvalidValueError, match="no result of toy --seeds 9 at budget standard"):
+        make_table("toy", "standard", results, seeds=[9])
+    with pytest.raises(UnknownNameError, match="method"):
+        make_table("toy", "standard", results, methods=["bandid"])
+
+
 def test_markdown_names_code_command_and_machine(results: Path, tmp_path: Path) -> None:
     file = tmp_path / "docs" / "toy.md"
     assert command.main(["table", "toy", "--results", str(results), "--markdown", str(file)]) == 0
