@@ -26,7 +26,7 @@ DEBIAN_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 gcc libc6-dev
 .PHONY: help setup demo test check bench smoke clean
 
 help:
-	@echo "make demo    train on a simulated Panda with a simulated person, and write a report (about 5 minutes on 2 cores)"
+	@echo "make demo    train on a simulated Panda with a simulated person, and write a report (5 to 7 minutes on 2 cores)"
 	echo "make test    the tests (about 8 minutes on 2 cores)"
 	echo "make check   ruff, formatting, pyright, import order, privileged access"
 	echo "make bench   speed, side by side with peers; wants an idle machine"

@@ -32,7 +32,7 @@ class Demo:
     seed: int = 0
     """run seed"""
     budget: str = "demo"
-    """demo (about five minutes on two cores) or smoke (seconds)"""
+    """demo (five to seven minutes on two cores) or smoke (seconds)"""
     out: Path = Path("runs/demo")
     """where the run and report.html go; an earlier demo there is replaced"""
 

@@ -43,9 +43,12 @@ FIRST_EPISODE = {"task": 1_000_000, "failure": 1_500_000, "recovery": 2_000_000}
 """Episode index from which a run draws the resets of each kind, apart from its training resets."""
 HAND_TO_OBJECT = Difference(first=4, second=0, length=3, scale=0.05)  # of the 39 entries of "state" [m]
 OBJECT_TO_GOAL = Difference(first=36, second=4, length=3, scale=0.1)
-FEATURES = StateFactory({"state": 39}, (HAND_TO_OBJECT, OBJECT_TO_GOAL))
+HAND_MOVED = Difference(first=0, second=18, length=3, scale=0.01)  # since the step before [m]
+OBJECT_MOVED = Difference(first=4, second=22, length=3, scale=0.005)
+FEATURES = StateFactory({"state": 39}, (HAND_TO_OBJECT, OBJECT_TO_GOAL, HAND_MOVED, OBJECT_MOVED))
 ACTIONS = 4
 MOST_NOISE = 0.6  # standard deviation on the expert's action; each episode's own is uniform below it
+EXPLORATION_STD = 0.5  # of a cloned policy, at least (ours): that of the demonstrations, about 0.3, explores little
 LEAD = (3, 12)  # steps before its violation at which a doomed episode is handed to the retreat
 ESCAPE_STEPS = 25  # that the retreat goes on, at most
 MOST_TRIES = 30  # episodes for each that is kept
@@ -129,7 +132,8 @@ class Beginner:
     def __init__(self, task: str, run_seed: int) -> None:
         clean = (scene.steps for scene in episodes(task, "task", run_seed) if is_kept("task", scene.steps))
         shown = Trajectories.of(list(islice(clean, BEGINNER_DEMONSTRATIONS)))
-        learner, rng = OfflinePPO(OfflinePPOConfig(), FEATURES, ACTIONS, run_seed), np.random.default_rng(run_seed)
+        config, rng = OfflinePPOConfig(min_std=EXPLORATION_STD), np.random.default_rng(run_seed)
+        learner = OfflinePPO(config, FEATURES, ACTIONS, run_seed)
         learner.fit_normaliser(shown.batch())
         for _ in range(BEGINNER_UPDATES):
             learner.clone(shown.rows(rng.integers(len(shown), size=BEGINNER_BATCH)).batch())

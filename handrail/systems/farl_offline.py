@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from handrail.assist.calibration import Calibration, CalibrationConfig, Reliability, choose, curve, judge, onsets
+from handrail.assist.calibration import LEAD, Calibration, CalibrationConfig, Reliability, choose, curve, judge, onsets
 from handrail.assist.imagination import mean_of
 from handrail.assist.world_model import WorldModelMonitor
 from handrail.core.config import from_mapping
@@ -36,7 +36,7 @@ from handrail.store import Dataset, checkpoint
 from handrail.store.atomic import write_atomically
 from handrail.store.ring import Batch
 from handrail.store.trajectories import Trajectories, concatenate
-from handrail.systems.farl_data import ACTIONS, FEATURES, NoisyExpert, Tally, collect, episodes
+from handrail.systems.farl_data import ACTIONS, EXPLORATION_STD, FEATURES, NoisyExpert, Tally, collect, episodes
 from handrail.tasks import make
 from handrail.tasks.base import PoseNoise
 
@@ -58,23 +58,23 @@ class OfflineConfig:
         calibration_episodes: of the task policy, unprotected; one half chooses thresholds, the other judges them.
         clone_updates, evaluate_updates, improve_updates: of the three phases of offline PPO. The third is off: see
             docs/farl.md.
-        world_model_updates, safety_updates: of the watchers.
+        world_model_updates, safety_updates: of the watchers. More make the world model worse on the policy's own
+            failures: docs/farl.md.
         reward_scale: rewards are learned times this, so that values are about 1 to 10.
-        policy: of task and recovery policy. The online phase begins with a standard deviation of `min_std` at least;
-            that of the demonstrations, about 0.3, explores little.
+        policy: of task and recovery policy. The online phase begins with a standard deviation of `min_std` at least.
     """
 
     task_demonstrations: int = 40
-    failure_steps: int = 60_000
+    failure_steps: int = 160_000
     recovery_demonstrations: int = 120
     calibration_episodes: int = 120
     clone_updates: int = 3_000
     evaluate_updates: int = 2_000
     improve_updates: int = 0
-    world_model_updates: int = 4_000
+    world_model_updates: int = 2_000
     safety_updates: int = 3_000
     reward_scale: float = 0.01
-    policy: OfflinePPOConfig = field(default_factory=partial(OfflinePPOConfig, min_std=0.5))
+    policy: OfflinePPOConfig = field(default_factory=partial(OfflinePPOConfig, min_std=EXPLORATION_STD))
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     safety: SafetyQConfig = field(default_factory=SafetyQConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
@@ -88,7 +88,7 @@ class Artefacts:
         data: task, failure and recovery data in order, rewards as learners see them.
         tallies: what it cost to collect, by kind; "calibration" is what the unprotected policy did.
         calibration: horizon, discount and threshold of C_H.
-        held_out: what the same settings do on the other half of the calibration episodes.
+        held_out: what the same settings do on the other half of the calibration episodes; its recall is at `LEAD`.
         curve: predicted against realised C_H there: the calibration curve.
         expert_return: mean of what the scripted expert is `paid` on the evaluation seeds: 1 of the normalised return.
     """
@@ -246,7 +246,7 @@ class _Build:
             costs = [_costs(steps) for steps in driven]
             half = len(driven) // 2
             chosen = choose(predicted[:half], costs[:half], config)
-            held_out = judge(chosen, predicted[half:], costs[half:], config)
+            held_out = judge(chosen, predicted[half:], costs[half:], replace(config, lead=LEAD))
             shown = curve(chosen, predicted[half:], costs[half:])
             failures = int(sum(cost.any() for cost in costs))
             made = Tally(len(driven), len(driven), sum(map(len, costs)), failures, failures)

@@ -109,7 +109,7 @@ def test_the_terms_of_the_loss_in_closed_form():
     window, valid = data.window(np.array([0, 18]), 3)  # the second ends after two of its three steps
     found = model.update(window, valid, np.array([1.0, 0.5], np.float32), metrics=True)
 
-    w = valid * 0.8 ** np.arange(3)
+    w = valid * 0.95 ** np.arange(3)
     w /= w.sum()
     assert valid.tolist() == [[True] * 3, [True, True, False]]
     rare = np.where(window.cost > 0, 4.0 * np.log1p(np.e), np.log1p(np.exp(-1.0))) * [[1.0], [0.5]]
@@ -136,7 +136,7 @@ def test_the_consistency_loss_compares_the_rollout_with_the_encoder():
         for t in range(2):
             z = model.nets.next(z, torch.from_numpy(window.action[:, t].copy()))
             errors.append((z - encoded(window.next_observation["state"][:, t])).square().mean().item())
-    expected = (errors[0] + 0.8 * errors[1]) / 1.8
+    expected = (errors[0] + 0.95 * errors[1]) / 1.95
     assert model.update(window, valid, metrics=True)["consistency_loss"] == pytest.approx(expected, rel=1e-5)
 
 
