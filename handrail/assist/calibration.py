@@ -85,8 +85,12 @@ def false_alarms(
     risks: Sequence[Array], costs: Sequence[Array], threshold: float, look_ahead: int = LOOK_BACK
 ) -> float:
     """Alarms (risk > threshold) in 1,000 safe steps; nan where no step is safe."""
-    safe = np.concatenate([risk[safe_steps(cost, look_ahead)] for risk, cost in zip(risks, costs, strict=True)])
+    safe = _safe_risks(risks, costs, look_ahead)
     return float(1000.0 * (safe > threshold).mean()) if len(safe) else float("nan")
+
+
+def _safe_risks(risks: Sequence[Array], costs: Sequence[Array], look_ahead: int) -> Array:
+    return np.concatenate([risk[safe_steps(cost, look_ahead)] for risk, cost in zip(risks, costs, strict=True)])
 
 
 def realised_risk(costs: Array, horizon: int, gamma_risk: float) -> Array:
@@ -133,15 +137,15 @@ class CalibrationConfig:
 
     Attributes:
         horizons, gammas: candidates for H and gamma_risk.
-        recall: share of onsets that must be foreseen.
-        lead, look_back: steps before the onset in which an alarm counts. A helper wants more than `LEAD`: what FARL's
-            recovery policy prevents of a learner's failures is half from 5 steps before, 0.7 from 12.
+        false_alarms: in 1,000 safe steps, at most. It is the price of help that is known well: a calibration set has
+            thousands of safe steps and a dozen failures, so that a threshold set by recall hangs on one of them.
+        lead, look_back: steps before the onset in which an alarm counts.
     """
 
-    horizons: tuple[int, ...] = (10, 12, 15)
+    horizons: tuple[int, ...] = (5, 8, 10, 12, 15)
     gammas: tuple[float, ...] = (0.85, 0.95, 1.0)
-    recall: float = 0.9
-    lead: int = 10
+    false_alarms: float = 50.0
+    lead: int = LEAD
     look_back: int = LOOK_BACK
 
     def __post_init__(self) -> None:
@@ -149,8 +153,10 @@ class CalibrationConfig:
             raise InvalidValueError(
                 f"horizons {self.horizons} and gammas {self.gammas}: give at least one candidate of each"
             )
-        if not 0.0 < self.recall <= 1.0:
-            raise InvalidValueError(f"recall {self.recall} is not in (0, 1]: it is the share of failures to foresee")
+        if not 0.0 <= self.false_alarms < 1000.0:
+            raise InvalidValueError(
+                f"false_alarms {self.false_alarms} is not in [0, 1000): it counts alarms in 1,000 safe steps"
+            )
         if not 0 <= self.lead <= self.look_back:
             raise InvalidValueError(f"lead {self.lead} is not in 0..{self.look_back}: it is within the look-back")
 
@@ -175,9 +181,9 @@ def choose(
 ) -> Calibration:
     """Set H, gamma_risk and eps_safe, by a rule that is ours.
 
-    For each candidate (H, gamma_risk): eps_safe is the highest threshold with which at least `recall` of the onsets are
-    foreseen. Of the candidates the one with the fewest false alarms is taken; of equals the one with the larger AUROC,
-    then the first. Episodes of the run, never of the evaluation.
+    For each candidate (H, gamma_risk): eps_safe is the lowest threshold with at most `false_alarms`. Of the candidates
+    the one that foresees most onsets is taken; of equals the one with the larger AUROC, then the first. Episodes of the
+    run, never of the evaluation.
 
     Args:
         probabilities: of each episode, P(C = 1) at t..t+H from every step t: (T, H + 1), H at least the largest
@@ -185,7 +191,7 @@ def choose(
         costs: of each episode: (T,).
 
     Raises:
-        InvalidValueError: too short a horizon, or no onset that could be foreseen.
+        InvalidValueError: too short a horizon, no onset that could be foreseen, or no safe step.
     """
     config = config or CalibrationConfig()
     longest = min(p.shape[1] for p in probabilities) - 1 if len(probabilities) else 0
@@ -194,7 +200,7 @@ def choose(
             f"probabilities reach {longest} steps ahead, the candidates {max(config.horizons)}: roll out further"
         )
     found = [_measure(probabilities, costs, H, gamma, config) for H in config.horizons for gamma in config.gammas]
-    return min(found, key=lambda one: (one.false_alarms, -one.auroc))
+    return max(found, key=lambda one: (one.recall, one.auroc))
 
 
 def judge(
@@ -223,11 +229,15 @@ def curve(chosen: Calibration, probabilities: Sequence[Array], costs: Sequence[A
 def _measure(
     probabilities: Sequence[Array], costs: Sequence[Array], horizon: int, gamma_risk: float, config: CalibrationConfig
 ) -> Calibration:
-    """One candidate with its highest admissible threshold."""
+    """One candidate with its lowest admissible threshold."""
     risks = _risks(probabilities, horizon, gamma_risk)
-    found = np.sort(_foreseeable(risks, costs, config))[::-1]
-    needed = int(np.ceil(config.recall * len(found) - 1e-9))
-    eps_safe = float(np.nextafter(found[needed - 1], -np.inf))  # an alarm is a risk above it
+    safe = _safe_risks(risks, costs, config.look_back)
+    if len(safe) == 0:
+        raise InvalidValueError(
+            f"{len(costs)} calibration episodes hold 0 steps without a failure in the {config.look_back} steps after: "
+            "collect more of them"
+        )
+    eps_safe = float(np.quantile(safe, 1.0 - config.false_alarms / 1000.0, method="higher"))  # an alarm is above it
     return _judged(risks, costs, horizon, gamma_risk, eps_safe, config)
 
 

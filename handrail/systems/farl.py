@@ -114,8 +114,9 @@ class FarlConfig:
         every: online steps between two checks on development seeds; checkpoints and refits fall there too.
         evaluate_episodes, final_episodes: of the checks, of the evaluation that the table reports.
         record_every: every n-th training episode is kept on disk, without images.
-        leave_share: a burst ends where C_H is at most this share of eps_safe (ours).
-        min_steps, max_steps: length of a burst (ours; the authors' clips show 2 to 10).
+        leave_share: a burst ends where C_H is at most this share of eps_safe.
+        min_steps, max_steps: length of a burst (ours; the authors' clips show 2 to 10). Longer bursts protect no better
+            and cost success: docs/farl.md.
         penalty: price of a step in violation for `ppo-penalty`, in units of the task's reward (ours).
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
         safety_eps: threshold of the model-free risk; Recovery RL uses 0.1 to 0.35.
@@ -128,8 +129,8 @@ class FarlConfig:
     evaluate_episodes: int = 20
     final_episodes: int = 100
     record_every: int = 100
-    leave_share: float = 0.5
-    min_steps: int = 5
+    leave_share: float = 1.0
+    min_steps: int = 2
     max_steps: int = 20
     penalty: float = 10.0
     cost_limit: float = 1.0

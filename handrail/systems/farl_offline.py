@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from handrail.assist.calibration import LEAD, Calibration, CalibrationConfig, Reliability, choose, curve, judge, onsets
+from handrail.assist.calibration import Calibration, CalibrationConfig, Reliability, choose, curve, judge, onsets
 from handrail.assist.imagination import mean_of
 from handrail.assist.world_model import WorldModelMonitor
 from handrail.core.config import from_mapping
@@ -88,7 +88,7 @@ class Artefacts:
         data: task, failure and recovery data in order, rewards as learners see them.
         tallies: what it cost to collect, by kind; "calibration" is what the unprotected policy did.
         calibration: horizon, discount and threshold of C_H.
-        held_out: what the same settings do on the other half of the calibration episodes; its recall is at `LEAD`.
+        held_out: what the same settings do on the other half of the calibration episodes.
         curve: predicted against realised C_H there: the calibration curve.
         expert_return: mean of what the scripted expert is `paid` on the evaluation seeds: 1 of the normalised return.
     """
@@ -246,7 +246,7 @@ class _Build:
             costs = [_costs(steps) for steps in driven]
             half = len(driven) // 2
             chosen = choose(predicted[:half], costs[:half], config)
-            held_out = judge(chosen, predicted[half:], costs[half:], replace(config, lead=LEAD))
+            held_out = judge(chosen, predicted[half:], costs[half:], config)
             shown = curve(chosen, predicted[half:], costs[half:])
             failures = int(sum(cost.any() for cost in costs))
             made = Tally(len(driven), len(driven), sum(map(len, costs)), failures, failures)
