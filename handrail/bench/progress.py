@@ -20,26 +20,26 @@ class Board:
     """A bar for all runs and one for each running run, on a terminal; silent elsewhere.
 
     Args:
-        cells: the runs, in the order of their jobs.
-        skipped: how many were complete before.
+        total: how many runs there are.
+        skipped: how many of them were complete before.
         runs: where the run folders lie.
         online_steps: length of a run, where it is known.
     """
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        total: int,
         skipped: int,
         runs: Path,
         online_steps: int | None,
         console: Console | None = None,
     ) -> None:
-        self._cells, self._runs, self._length = cells, runs, online_steps
+        self._runs, self._length = runs, online_steps
         console = console or Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._all = self._bar.add_task("all runs", total=len(cells) + skipped, completed=skipped)
-        self._running: dict[int, TaskID] = {}
+        self._all = self._bar.add_task("all runs", total=total, completed=skipped)
+        self._running: dict[Cell, TaskID] = {}
 
     def __enter__(self) -> Board:
         self._bar.start()
@@ -50,18 +50,17 @@ class Board:
     ) -> None:
         self._bar.stop()
 
-    def watch(self, running: Sequence[int]) -> None:
+    def watch(self, running: Sequence[Cell]) -> None:
         """Show how far each running run is, from its own metrics."""
-        for index in running:
-            if index not in self._running:
-                self._running[index] = self._bar.add_task(f"  {self._cells[index].label}", total=self._length)
-            folder = self._cells[index].run_folder(self._runs)
-            self._bar.update(self._running[index], completed=online_steps(folder))
+        for cell in running:
+            if cell not in self._running:
+                self._running[cell] = self._bar.add_task(f"  {cell.label}", total=self._length)
+            self._bar.update(self._running[cell], completed=online_steps(cell.run_folder(self._runs)))
 
-    def end(self, index: int) -> None:
+    def end(self, cell: Cell) -> None:
         """One run is through, well or not."""
-        if index in self._running:
-            self._bar.remove_task(self._running.pop(index))
+        if cell in self._running:
+            self._bar.remove_task(self._running.pop(cell))
         self._bar.advance(self._all)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,6 +103,7 @@ class System:
         online_steps: length of a run by budget, where the system says so.
         columns: the metrics that its printed table shows, where a run has them.
         plan: budget -> task -> methods, where a budget does not ask for every method on every task.
+        after: method -> the method whose run, of the same task and seed, it starts from.
     """
 
     name: str
@@ -115,6 +116,7 @@ class System:
     online_steps: Mapping[str, int | None]
     columns: tuple[str, ...]
     plan: Mapping[str, Mapping[str, tuple[str, ...]]]
+    after: Mapping[str, str]
 
     def seeds(self, method: str, budget: str) -> tuple[int, ...]:
         """Return the run seeds that the protocol asks of `method`."""
@@ -141,6 +143,10 @@ class System:
             for method in dict.fromkeys(methods or self.default_methods(budget, task))
             for seed in dict.fromkeys(seeds or self.seeds(method, budget))
         ]
+
+    def awaited(self, cell: Cell) -> Cell | None:
+        """Return the run that has to end before this one can begin."""
+        return replace(cell, method=self.after[cell.method]) if cell.method in self.after else None
 
     def default_methods(self, budget: str, task: str) -> tuple[str, ...]:
         """Return the methods that this budget asks for on `task`."""
@@ -184,6 +190,7 @@ def _describe(name: str, module: ModuleType) -> System:
         online_steps={budget: getattr(config, "online_steps", None) for budget, config in module.BUDGETS.items()},
         columns=tuple(getattr(module, "COLUMNS", COLUMNS)),
         plan=getattr(module, "PLAN", {}),
+        after=getattr(module, "AFTER", {}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from handrail.bench.progress import Board
 from handrail.bench.protocol import REQUIRED_KEYS, Cell, System, load_system, read_result, write_json
 from handrail.core.errors import CorruptError, InvalidValueError
 from handrail.core.provenance import command_line, git_hash, machine
-from handrail.run.executor import DEFAULT_WORKERS, Outcome, executor
+from handrail.run.executor import DEFAULT_WORKERS, Executor, Outcome, executor
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,36 @@ def run_bench(config: BenchConfig, say: Callable[[str], None] = lambda line: Non
     engine = executor(config.engine)
     skipped = [] if config.fresh else [cell for cell in cells if is_complete(cell, config.results)]
     todo = [cell for cell in cells if cell not in skipped]
-    command = command_line()
-    jobs = [_job(cell, system, config, command) for cell in todo]
     done: list[Cell] = []
     failed: dict[Cell, str] = {}
-    board = Board(todo, len(skipped), config.runs, system.online_steps.get(config.budget))
-    running = engine.map(f"{__name__}:run_cell", jobs, config.workers, board.watch)
-    with board, closing(running) as outcomes:
-        for outcome in outcomes:
-            cell = todo[outcome.index]
+    board = Board(len(cells), len(skipped), config.runs, system.online_steps.get(config.budget))
+    with board, closing(_ended(todo, system, config, engine, board)) as ended:
+        for cell, outcome in ended:
             error = _keep(cell, outcome, config)
-            board.end(outcome.index)
+            board.end(cell)
             if error is None:
                 done.append(cell)
             else:
                 failed[cell] = error
             say(f"{cell.label}: {'done' if error is None else 'failed: ' + error}")
     return BenchReport(tuple(done), tuple(skipped), failed)
+
+
+def _ended(
+    todo: Sequence[Cell], system: System, config: BenchConfig, engine: Executor, board: Board
+) -> Generator[tuple[Cell, Outcome], None, None]:
+    """Run the cells and yield each as it ends; those that wait for another one to end run after all others."""
+    command = command_line()
+    last = [cell for cell in todo if system.awaited(cell) in todo]
+    for wave in ([cell for cell in todo if cell not in last], last):
+        jobs = [_job(cell, system, config, command) for cell in wave]
+
+        def watch(running: Sequence[int], wave: Sequence[Cell] = wave) -> None:
+            board.watch([wave[index] for index in running])
+
+        with closing(engine.map(f"{__name__}:run_cell", jobs, config.workers, watch)) as outcomes:
+            for outcome in outcomes:
+                yield wave[outcome.index], outcome
 
 
 def cells_of(config: BenchConfig, system: System) -> list[Cell]:

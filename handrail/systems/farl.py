@@ -92,6 +92,7 @@ PLAN: dict[str, dict[str, tuple[str, ...]]] = {
     "paper": dict.fromkeys(TASKS, MAIN[:2]),
 }
 """What each budget asks for: the ablations on two tasks, the paper's size for the headline pair."""
+AFTER = {"random": "farl"}
 HEADLINE = "farl"
 HEADLINE_METHODS: tuple[str, ...] = ()  # three run seeds each
 COLUMNS = (

@@ -47,6 +47,16 @@ def _trap(config: BenchConfig, step: int, what: str, cell: Cell = CELL) -> Path:
     return folder
 
 
+def test_a_run_that_starts_from_another_waits_for_it(config: BenchConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = replace(config, methods=("greedy", "bandit"), workers=2)
+    assert load_system("toy").awaited(replace(CELL, method="greedy")) is None
+    monkeypatch.setattr(sys.modules["handrail_toy_system"], "AFTER", {"greedy": "bandit"}, raising=False)
+    assert load_system("toy").awaited(replace(CELL, method="greedy")) == CELL
+    heard: list[str] = []
+    assert len(run_bench(both, heard.append).done) == 2
+    assert heard == ["Left bandit seed 0: done", "Left greedy seed 0: done"]
+
+
 def test_a_bench_writes_each_result_with_its_provenance(config: BenchConfig) -> None:
     heard: list[str] = []
     report = run_bench(replace(config, methods=(), seeds=(0, 1)), heard.append)
