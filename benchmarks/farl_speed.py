@@ -36,10 +36,8 @@ Decide = Callable[[dict[str, Array], Array], object]
 
 def decisions() -> dict[str, Decide]:
     """One decision: by the monitor as it runs, and by the same rollout in torch."""
-    model, actor = (
-        WorldModel(WorldModelConfig(), FEATURES, ACTIONS, seed=0),
-        PPO(PPOConfig(), FEATURES, ACTIONS, 0).actor,
-    )
+    model = WorldModel(WorldModelConfig(), FEATURES, ACTIONS, seed=0)
+    actor = PPO(PPOConfig(), FEATURES, ACTIONS, seed=0).actor
     monitor = WorldModelMonitor(model, mean_of(actor), HORIZON, GAMMA_RISK)
     trigger = Threshold(0.1, 0.1, min_steps=2)
     discounts = GAMMA_RISK ** torch.arange(HORIZON + 1)
