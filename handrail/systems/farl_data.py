@@ -2,7 +2,7 @@
 
 Three kinds (method sheet): task demonstrations by a noisy expert, episodes of bad drivers, many of which fail, and
 escapes of a scripted retreat begun shortly before a failure. Bad drivers are, in turn, a corrupted expert and a
-beginner, a policy cloned from few demonstrations that acts as it explores (ours: a world model that has seen scripted
+beginner, a policy cloned as the task policy will be that acts as it explores (ours: a world model that has seen scripted
 mistakes only knows little of those that a policy makes). Noise, mistakes and all numbers are ours.
 """
 
@@ -52,7 +52,7 @@ EXPLORATION_STD = 0.5  # of a cloned policy, at least (ours): that of the demons
 LEAD = (3, 12)  # steps before its violation at which a doomed episode is handed to the retreat
 ESCAPE_STEPS = 25  # that the retreat goes on, at most
 MOST_TRIES = 30  # episodes for each that is kept
-BEGINNER_DEMONSTRATIONS, BEGINNER_UPDATES, BEGINNER_BATCH = 12, 1_500, 256
+BEGINNER_DEMONSTRATIONS, BEGINNER_UPDATES, BEGINNER_BATCH = 40, 2_000, 256
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class BadDriver:
 
 
 class Beginner:
-    """A policy cloned from few demonstrations of the noisy expert, acting as it explores."""
+    """A policy cloned from demonstrations of the noisy expert, as the task policy will be, acting as it explores."""
 
     def __init__(self, task: str, run_seed: int) -> None:
         clean = (scene.steps for scene in episodes(task, "task", run_seed) if is_kept("task", scene.steps))
