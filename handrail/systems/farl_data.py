@@ -2,8 +2,8 @@
 
 Three kinds (method sheet): task demonstrations by a noisy expert, episodes of bad drivers, many of which fail, and
 escapes of a scripted retreat begun shortly before a failure. Bad drivers are, in turn, a corrupted expert and a
-beginner, a policy cloned as the task policy will be that acts as it explores (ours: a world model that has seen scripted
-mistakes only knows little of those that a policy makes). Noise, mistakes and all numbers are ours.
+beginner, a policy cloned as the task policy will be, acting as it explores (ours: a world model that has seen
+scripted mistakes only knows little of those that a policy makes). Noise, mistakes and all numbers are ours.
 """
 
 from __future__ import annotations
