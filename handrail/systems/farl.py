@@ -93,6 +93,7 @@ PLAN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """What each budget asks for: the ablations on two tasks, the paper's size for the headline pair."""
 AFTER = {"random": "farl"}
+"""Method -> the one whose run it starts from: random bursts are as many and as long as those of FARL."""
 HEADLINE = "farl"
 HEADLINE_METHODS: tuple[str, ...] = ()  # three run seeds each
 COLUMNS = (
