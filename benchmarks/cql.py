@@ -30,13 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from idle import Quiet, parser, refuse, report
 
 from handrail.assist.calibration import auroc
 from handrail.core.values import Array
 from handrail.learn.cql import CQL, CQLConfig
 from handrail.learn.cql_data import CQLSampler
+from handrail.nets import one_thread
 from handrail.store.trajectories import Trajectories
 
 CONFIG = CQLConfig(
@@ -200,7 +200,7 @@ def main() -> int:
     flags.add_argument("--alpha", type=float, default=CONFIG.alpha, help="weight of the conservative term, of both")
     flags.add_argument("--seed", type=int, default=0)
     options = flags.parse_args()
-    torch.set_num_threads(1)
+    one_thread()
     rng = np.random.default_rng(options.seed)
     data, held_out = (episodes(Driver(rng, n), n, rng) for n in (options.episodes, 200))
     config = replace(CONFIG, alpha=options.alpha)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from idle import Quiet, parser, report
 
 from handrail.assist.gate import Gate
@@ -20,7 +19,7 @@ from handrail.assist.guide_actor import Guide, GuideActor, ScoreAscent
 from handrail.assist.success_score import SuccessScore
 from handrail.core.values import Array
 from handrail.learn.cql import CQL, CQLConfig
-from handrail.nets import Difference, StateFactory
+from handrail.nets import Difference, StateFactory, one_thread
 
 TARGET_P99_MS = 1.0
 STATE, POSE, OBJECTS, JOINTS = 46, 9, 3, 14
@@ -66,7 +65,7 @@ def main() -> int:
     flags = parser((__doc__ or "").splitlines()[0])
     flags.add_argument("--decisions", type=int, default=20_000, help="of each kind")
     options = flags.parse_args()
-    torch.set_num_threads(1)
+    one_thread()
     score = SuccessScore(learner())
     guides = {"score": None, "actor": GuideActor(score), "ascent": ScoreAscent(score)}
     kinds = {name: decision(score, guide) for name, guide in guides.items()}

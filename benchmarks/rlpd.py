@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import gymnasium as gym
 import numpy as np
-import torch
 from idle import Quiet, parser, report
 
 from handrail.core.values import Array, Authority, Step, TakeoverCause
 from handrail.learn.rlpd import RLPD, RLPDConfig
+from handrail.nets import one_thread
 from handrail.store.ring import ReplayRing
 from handrail.store.samplers import sample_mixed
 
@@ -100,7 +100,7 @@ def main() -> int:
     flags.add_argument("--updates", type=int, default=100, help="updates a repetition")
     flags.add_argument("--repetitions", type=int, default=11)
     options = flags.parse_args()
-    torch.set_num_threads(1)
+    one_thread()
     functions = {
         "handrail": handrail_updates(1),
         "sb3_sac": sb3_updates(),
