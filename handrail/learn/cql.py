@@ -77,7 +77,6 @@ class CQLConfig:
         learning_rate: of Adam.
         feature_noise: standard deviation of the noise on the critics' features in training, which are of about unit
             size (ours). Success is one bit an episode: without noise the critics learn the episodes by heart.
-        weight_decay: of the critics, AdamW's.
         relative_to: observation key whose first A entries are the present joint positions; empty: an action is one.
         min_unit: the smallest unit of a joint's displacement [rad, or opening].
         bound: the most that the actor adds to an operator's action, in units.
@@ -103,7 +102,6 @@ class CQLConfig:
     activation: str = "relu"
     learning_rate: float = 3e-4
     feature_noise: float = 0.3
-    weight_decay: float = 0.0
     relative_to: str = "state"
     min_unit: float = 0.02
     bound: float = 0.5
@@ -194,7 +192,7 @@ class CQL:
         self._actor_parameters: list[Tensor] = list(self.nets.actor.parameters())
         rate = config.learning_rate
         self._optimizers = {
-            "critic": torch.optim.AdamW(self._critic_parameters, lr=rate, weight_decay=config.weight_decay, fused=True),
+            "critic": torch.optim.Adam(self._critic_parameters, lr=rate, fused=True),
             "actor": torch.optim.Adam(self._actor_parameters, lr=rate, fused=True),
         }
         self._follow = get_ema_multi_avg_fn(1.0 - config.tau)
@@ -365,7 +363,7 @@ class CQL:
 
 
 NOT_NEGATIVE = (
-    "alpha", "beta", "horizon", "bound", "eta", "clone", "lead", "noise", "feature_noise", "weight_decay",
+    "alpha", "beta", "horizon", "bound", "eta", "clone", "lead", "noise", "feature_noise",
 )  # fmt: skip
 BOUNDS_KEPT = 0.99  # of the running percentiles, per update (ours)
 MIN_SPREAD = (
