@@ -135,7 +135,7 @@ class FarlConfig:
     min_steps: int = 2
     max_steps: int = 20
     penalty: float = 10.0
-    cost_limit: float = 1.0
+    cost_limit: float = 0.1
     safety_eps: float = 0.2
     refit_updates: int = 1_000
     film: bool = True
