@@ -29,7 +29,7 @@ from handrail.systems import farl, farl_offline
 from handrail.systems.farl_data import ACTIONS, FEATURES
 
 TARGET_P99_MS, TARGET_STEPS_S = 2.0, 800.0
-HORIZON, GAMMA_RISK, STATE = 10, 0.95, 39
+HORIZON, GAMMA_RISK, STATE = 20, 0.95, 39
 TASK, RUN_SEED = "BoundedPush", 100
 Decide = Callable[[dict[str, Array], Array], object]
 
@@ -47,12 +47,12 @@ def decisions() -> dict[str, Decide]:
 
     @torch.inference_mode()
     def in_torch(observation: dict[str, Array], action: Array) -> object:
-        z = model.nets.embed(model.encoder.encode({"state": observation["state"][None]}))
+        z = model.encoder.encode({"state": observation["state"][None]})
         a, risk = torch.from_numpy(action)[None].clamp(-1.0, 1.0), torch.zeros(1)
         for i in range(HORIZON + 1):
             risk += discounts[i] * model.nets.probability(z, a)
             z = model.nets.next(z, a)
-            a = actor.mean(model.nets.decoder(z))
+            a = actor.mean(z)
         return float(risk)
 
     return {"monitor": decide, "torch": in_torch}

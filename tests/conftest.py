@@ -76,13 +76,12 @@ def hazard_model(point_mass: PointMass) -> WorldModel:
     """A world model of `PointMass`, trained for a few seconds. Shared: do not train it on."""
     from handrail.learn.world_model import WindowSampler, WorldModel, WorldModelConfig
 
-    sizes = {"latent": 32, "hidden": (64, 64), "horizon": 8, "batch_size": 64}
-    config = WorldModelConfig(**sizes, learning_rate=2e-3, encoder_rate=1.0)
+    config = WorldModelConfig(hidden=(64, 64), horizon=8, batch_size=64, learning_rate=2e-3)
     data, rng = point_mass.data(400, 0), np.random.default_rng(0)
     model = WorldModel(config, {"state": 4}, 2, 0)
     model.fit_normaliser(data.batch())
     model.fit_scales(data)
     windows = WindowSampler(data, config.horizon, config.positive_share)
-    for _ in range(400):
+    for _ in range(800):
         model.update(*windows.sample(config.batch_size, rng))
     return model

@@ -4,9 +4,9 @@
     python tools/farl_trials.py safety-q ObstructedPush --runs /tmp/farl-trials --steps 30000
 
 Every trial is one online phase of run seed 100, which no table uses, from one offline phase (kept under --runs), with
-one of `SETTINGS`; the empty one is the default. `score` is autonomous success on env seeds 0 to 39; what was paid for it
-while learning is in `config`. Of a method's settings the table takes the one with the fewest failing episodes over both
-tasks among those whose final return is within a tenth of unprotected `ppo`. What is on record is skipped.
+one of `SETTINGS`; the empty one is the default. `score` is autonomous success on env seeds 0 to 39; what was paid for
+it while learning is in `config`. Of a method's settings the table takes the one with the fewest failing episodes over
+both tasks among those whose final return is within a tenth of unprotected `ppo`. What is on record is skipped.
 """
 
 from __future__ import annotations

@@ -142,9 +142,9 @@ class CalibrationConfig:
         lead, look_back: steps before the onset in which an alarm counts.
     """
 
-    horizons: tuple[int, ...] = (5, 8, 10, 12, 15)
+    horizons: tuple[int, ...] = (5, 10, 15, 20)
     gammas: tuple[float, ...] = (0.85, 0.95, 1.0)
-    false_alarms: float = 50.0
+    false_alarms: float = 30.0
     lead: int = LEAD
     look_back: int = LOOK_BACK
 

@@ -1,8 +1,8 @@
 """The world model at run time: latent rollouts in NumPy, at batch 1 several times faster than torch.
 
 For one observation a call into torch costs more than its arithmetic. The functions here share the memory of the model's
-parameters, which training changes in place: they never need a refresh. `za` is a latent state and an action side by
-side, (B, Z + A), which is what every network but encoder and decoder takes.
+parameters, which training changes in place: they never need a refresh. `za` is a latent state, which is the encoder's
+features, and an action side by side: (B, Z + A).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import nn
 
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array
-from handrail.learn.world_model import LOGIT_BOUND, WorldModel
+from handrail.learn.world_model import REACH, WorldModel
 from handrail.nets import Mlp
 
 Rows = Callable[[Array], Array]
 """(B, inputs) -> (B, outputs), a new array."""
 
 FeaturePolicy = Callable[[Array], Array]
-"""The mean of a policy on normalised features (B, S), those of the model's encoder -> actions (B, A) in [-1, 1]."""
+"""The mean of a policy on normalised features (B, Z), those of the model's encoder -> actions (B, A) in [-1, 1]."""
 
 
 class Imagination:
@@ -29,23 +29,21 @@ class Imagination:
 
     def __init__(self, model: WorldModel) -> None:
         nets = model.nets
-        self.latent, self.actions = model.config.latent, model.action_dim
-        groups = np.arange(self.latent) // model.config.group
-        self._same_group = (groups[:, None] == groups).astype(np.float32)  # (Z, Z)
-        self._embedding, self._dynamics, self.decode = rows(nets.embedding), rows(nets.dynamics), rows(nets.decoder)
+        self.latent, self.actions = model.encoder.output_dim, model.action_dim
+        self._dynamics, self._step_scale = rows(nets.dynamics), nets.step_scale.numpy()
         self._constraint, self._reward, self._prior = rows(nets.constraint), rows(nets.reward), rows(model.prior)
         self._critics = [rows(critic) for critic in nets.critics if isinstance(critic, Mlp)]
         self._positive_weight = nets.positive_weight.numpy()
         self._reward_scale, self._return_scale = nets.reward_scale.numpy(), nets.return_scale.numpy()
         self._low, self._high = nets.return_low.numpy(), nets.return_high.numpy()
 
-    def embed(self, features: Array) -> Array:
-        """(B, S) -> z (B, Z)."""
-        return self._simnorm(self._embedding(features))
-
     def next(self, za: Array) -> Array:
         """(B, Z + A) -> z (B, Z) of the step after."""
-        return self._simnorm(self._dynamics(za))
+        z = self._dynamics(za)
+        z *= self._step_scale
+        z += za[:, : self.latent]
+        np.minimum(z, FURTHEST, out=z)
+        return np.maximum(z, NEAREST, out=z)
 
     def probability(self, za: Array) -> Array:
         """P(C(s, a) = 1): (B,). The logit is corrected for the weight of positives in the loss."""
@@ -72,16 +70,16 @@ class Imagination:
     def roll(self, features: Array, action: Array, policy: FeaturePolicy, horizon: int) -> Array:
         """Apply `action` (B, A), then follow `policy` for `horizon` steps: za (horizon + 1, B, Z + A).
 
-        The policy sees decoded features. `action` is clipped to [-1, 1], as in training; the policy's are within.
+        `action` is clipped to [-1, 1], as in training; the policy's are within.
         """
         latent = self.latent
         za = np.empty((horizon + 1, len(features), latent + self.actions), np.float32)
-        za[0, :, :latent] = self.embed(features)
+        za[0, :, :latent] = features
         np.clip(action, -1.0, 1.0, out=za[0, :, latent:])
         for i in range(horizon):
             z = self.next(za[i])
             za[i + 1, :, :latent] = z
-            za[i + 1, :, latent:] = policy(self.decode(z))
+            za[i + 1, :, latent:] = policy(z)
         return za
 
     def follow(self, z: Array, actions: Array) -> tuple[Array, Array]:
@@ -92,13 +90,6 @@ class Imagination:
             za[i, :, : self.latent] = z
             z = self.next(za[i])
         return za, z
-
-    def _simnorm(self, x: Array) -> Array:
-        np.minimum(x, LARGEST, out=x)
-        np.maximum(x, SMALLEST, out=x)
-        np.exp(x, out=x)
-        x /= x.dot(self._same_group)  # a product with ones is three times faster than a sum over groups
-        return x
 
 
 def rows(net: Mlp) -> Rows:
@@ -148,8 +139,8 @@ def _linear(weight: Array, bias: Array) -> Rows:
     return linear
 
 
-ZERO, SMALLEST, LARGEST = (np.array(bound, np.float32) for bound in (0.0, -LOGIT_BOUND, LOGIT_BOUND))
-"""Arrays of no dimension: half the call's cost of Python's numbers."""
+ZERO, LARGEST, FURTHEST, NEAREST = (np.array(bound, np.float32) for bound in (0.0, 60.0, REACH, -REACH))
+"""Arrays of no dimension: half the call's cost of Python's numbers. exp(LARGEST) is finite in float32."""
 
 ACTIVATIONS: dict[type[nn.Module], Rows] = {
     nn.ReLU: lambda x: np.maximum(x, ZERO, out=x),

@@ -90,9 +90,9 @@ class MPPI:
         return Proposal(plan[: self.config.chunk], Authority.ASSISTANT)
 
     def plan(self, features: Array) -> Array:
-        """The best plan found from one observation's features (S,): (H, A) in [-1, 1]."""
+        """The best plan found from one observation's features (Z,): (H, A) in [-1, 1]."""
         config = self.config
-        z = np.repeat(self.imagination.embed(features[None]), config.samples, axis=0)
+        z = np.repeat(features[None], config.samples, axis=0)
         mean = np.zeros((config.horizon, 1, self.model.action_dim), np.float32)
         std = np.full_like(mean, config.initial_std)
         for noise in self._noise:

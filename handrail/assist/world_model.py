@@ -19,8 +19,8 @@ BATCH = 256  # observations assessed at once by `assess_many` (ours)
 class WorldModelMonitor:
     """C_H = sum_{i=t}^{t+H} gamma_risk^(i-t) P(C(s_i, a_i) = 1) (FARL), in one latent rollout.
 
-    The given action is applied first, then the mean of the task policy goes on, acting on decoded features. The risk is
-    C_H and may exceed 1. The value is Q(z, a), 0 and 1 being the 5th and 95th percentile of the data's discounted
+    The given action is applied first, then the mean of the task policy goes on, acting on predicted features. The risk
+    is C_H and may exceed 1. The value is Q(z, a), 0 and 1 being the 5th and 95th percentile of the data's discounted
     returns (ours). Parts: "p0", the probability of a violation by this very action; "p_max", the largest of all steps.
 
     It has no memory: assessing a second action at the same step changes nothing.

@@ -1,13 +1,18 @@
 """The world model of FARL: a latent model in the manner of TD-MPC2, with a head for the constraint.
 
 Hansen et al. 2024, "TD-MPC2", equations 3 to 5: encoder, latent dynamics, reward, value and policy prior share one
-latent with simplicial normalisation (SimNorm) and are trained by one loss on short latent rollouts. FARL adds the head
-c(z, a) -> P(C(s, a) = 1), trained on the same rollouts. Ours: rewards and values are plain regressions on scaled
-targets (no two-hot); the prior stays near the actions of the data (TD3+BC, Fujimoto & Gu 2021), which is all there is
-offline; a decoder z -> features of the observation, so that a policy of observations can be rolled in the latent space;
-positives are re-weighted and the probability is corrected for it; the loss is a weighted mean over steps.
+latent and are trained by one loss on short latent rollouts. FARL adds the head c(z, a) -> P(C(s, a) = 1), trained on
+the same rollouts. Ours:
 
-Symbols: s, a, r, C observation, executed action, reward, cost; z latent; d dynamics; R, Q_i, pi, c, D the heads; gamma
+- The latent is what the encoder makes of the observation, normalised state features, and the dynamics predict how it
+  changes, in units of a step's usual change. TD-MPC2's learned latent with simplicial normalisation forgot where things
+  are: one step ahead a rolling ball was 5.5 cm off, here 0.1 (BoundedSoccer, docs/farl.md). A policy of
+  observations can so be rolled on without a decoder.
+- Rewards and values are plain regressions on scaled targets (no two-hot); the prior stays near the actions of the data
+  (TD3+BC, Fujimoto & Gu 2021), which is all there is offline.
+- Positives are re-weighted and the probability is corrected for it; the loss is a weighted mean over steps.
+
+Symbols: s, a, r, C observation, executed action, reward, cost; z latent; d dynamics; R, Q_i, pi, c the heads; gamma
 discount; rho weight of later steps; tau step of the target critics; L steps in a window, B windows.
 """
 
@@ -46,52 +51,44 @@ from .actor_critic import descend, encode_one
 
 @dataclass(frozen=True)
 class WorldModelConfig:
-    """Coefficients and rates of TD-MPC2; sizes that suffice for states and are fast.
+    """Rates in the manner of TD-MPC2; sizes that suffice for states and are fast.
 
     TD-MPC2 trains on windows of 3 steps with rho = 0.5. C_H looks further: with windows of 10 steps and rho = 0.95
     the constraint head is as good 10 steps ahead as at once, at half the batch and the same cost (ours, measured).
 
     Attributes:
-        latent, group: width of z; SimNorm makes a probability vector of every `group` entries.
-        hidden: of the dynamics; encoder and heads have its first layer only, the decoder is linear.
+        hidden: of the dynamics; the heads have its first layer only.
         activation: of every network.
         horizon, batch_size, positive_share: L, B and `WindowSampler.positive_share`; read by the caller who samples.
         rho: step i of a window weighs rho^i in the loss.
-        consistency, reward, value: coefficients of TD-MPC2.
-        constraint, reconstruction: coefficients of the constraint head and the decoder (ours).
+        consistency, reward, value, constraint: coefficients. Reward and value are those of TD-MPC2; the consistency is
+            measured in units of a step's usual change (ours).
         positive_cap: a positive of the constraint weighs at most so many negatives (ours).
         prior_bc: weight of the data's action in the prior's loss (TD3+BC, whose alpha is 1 / `prior_bc`).
         discount, tau: gamma; of the target critics.
-        learning_rate, encoder_rate: of Adam; the encoder learns at `encoder_rate` of it.
+        learning_rate, encoder_rate: of Adam; an encoder that is trained learns at `encoder_rate` of it.
         grad_clip: largest norm of the joint gradient.
     """
 
-    latent: int = 64
-    group: int = 8
     hidden: tuple[int, ...] = (128, 128)
     activation: str = "relu"
     horizon: int = 10
     batch_size: int = 128
     positive_share: float = 0.25
     rho: float = 0.95
-    consistency: float = 20.0
+    consistency: float = 1.0
     reward: float = 0.1
     value: float = 0.1
     constraint: float = 1.0
-    reconstruction: float = 1.0
     positive_cap: float = 20.0
     prior_bc: float = 0.4
     discount: float = 0.99
     tau: float = 0.01
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     encoder_rate: float = 0.3
     grad_clip: float = 20.0
 
     def __post_init__(self) -> None:
-        if self.latent % self.group:
-            raise InvalidValueError(
-                f"latent {self.latent} is no multiple of group {self.group}: SimNorm needs whole groups"
-            )
         if not 1 <= len(self.hidden) <= 2:
             raise InvalidValueError(f"hidden {self.hidden} has {len(self.hidden)} layers: choose 1 or 2")
         if not 0.0 < self.discount < 1.0:
@@ -100,19 +97,16 @@ class WorldModelConfig:
             raise InvalidValueError(f"rho {self.rho} is not in (0, 1]: TD-MPC2 uses 0.5")
 
 
-LOGIT_BOUND = 60.0
-"""Of SimNorm's logits (ours): exp() stays finite in float32, so that NumPy needs no maximum of each group."""
-
-
-def simnorm(x: Tensor, group: int) -> Tensor:
-    """Softmax within every `group` entries (TD-MPC2, equation 2, temperature 1): (B, Z) -> (B, Z)."""
-    return x.clamp(-LOGIT_BOUND, LOGIT_BOUND).view(len(x), -1, group).softmax(-1).view(x.shape)
+REACH = 5.0
+"""Largest entry of a latent state: what `StateEncoder` clips features to, so that no rollout leaves what was seen."""
+SCALE_ROWS = 20_000  # of the data, at most, that a step's usual change is measured on (ours)
 
 
 class Nets(nn.Module):
     """Everything that the joint loss trains, and the constants of the data.
 
     Buffers:
+        step_scale: (Z,) root mean square of the latent's change in a step.
         reward_scale, return_scale: root mean squares; rewards and values are predicted divided by them.
         return_low, return_high: 5th and 95th percentile of the data's discounted returns: values 0 and 1 of a monitor.
         positive_weight: of a positive in the constraint's loss.
@@ -122,34 +116,30 @@ class Nets(nn.Module):
         self, config: WorldModelConfig, encoder: ObservationEncoder, actions: int, generator: torch.Generator
     ) -> None:
         super().__init__()
+        self.step_scale: Tensor
         self.reward_scale: Tensor
         self.return_scale: Tensor
         self.return_low: Tensor
         self.return_high: Tensor
         self.positive_weight: Tensor
-        Z, A, S, width = config.latent, actions, encoder.output_dim, config.hidden[0]
-        self.group = config.group
+        Z, A, width = encoder.output_dim, actions, config.hidden[0]
         self.encoder = encoder
 
-        def mlp(inputs: int, hidden: tuple[int, ...], outputs: int, gain: float = 1.0) -> Mlp:
-            return Mlp((inputs, *hidden, outputs), generator, config.activation, output_gain=gain)
+        def mlp(hidden: tuple[int, ...], outputs: int) -> Mlp:
+            return Mlp((Z + A, *hidden, outputs), generator, config.activation, output_gain=0.01)
 
-        self.embedding = mlp(S, (width,), Z)
-        self.dynamics = mlp(Z + A, config.hidden, Z)
-        self.reward = mlp(Z + A, (width,), 1, 0.01)
-        self.constraint = mlp(Z + A, (width,), 1, 0.01)
-        self.critics = Ensemble(mlp(Z + A, (width,), 1, 0.01) for _ in range(2))
-        self.decoder = mlp(Z, (), S)
+        self.dynamics = mlp(config.hidden, Z)
+        self.reward = mlp((width,), 1)
+        self.constraint = mlp((width,), 1)
+        self.critics = Ensemble(mlp((width,), 1) for _ in range(2))
+        self.register_buffer("step_scale", torch.ones(Z))
         for name in ("reward_scale", "return_scale", "return_low", "return_high", "positive_weight"):
             self.register_buffer(name, torch.tensor(0.0 if name == "return_low" else 1.0))
 
-    def embed(self, features: Tensor) -> Tensor:
-        """z = h(s): features (B, S) -> (B, Z)."""
-        return simnorm(self.embedding(features), self.group)
-
     def next(self, z: Tensor, a: Tensor) -> Tensor:
-        """z' = d(z, a)."""
-        return simnorm(self.dynamics(torch.cat([z, a], 1)), self.group)
+        """z' = z + step_scale d(z, a), within +-REACH."""
+        change = self.dynamics(torch.cat([z, a], 1))
+        return torch.addcmul(z, self.step_scale, change).clamp(-REACH, REACH)
 
     def probability(self, z: Tensor, a: Tensor) -> Tensor:
         """P(C(s, a) = 1), corrected for the weight of positives in the loss: (B,)."""
@@ -173,9 +163,10 @@ class WorldModel:
         generator = torch.Generator().manual_seed(seed)
         factory = StateFactory(encoder) if isinstance(encoder, Mapping) else encoder
         self.nets = Nets(config, factory(generator), action_dim, generator)
-        self.prior = Mlp((config.latent, config.hidden[0], action_dim), generator, config.activation, output_gain=0.01)
+        sizes = (self.encoder.output_dim, config.hidden[0], action_dim)
+        self.prior = Mlp(sizes, generator, config.activation, output_gain=0.01)
         self.target = copy.deepcopy(self.nets.critics).requires_grad_(False)
-        trunk = [*self.nets.encoder.parameters(), *self.nets.embedding.parameters()]
+        trunk = list(self.encoder.parameters())
         heads = [parameter for parameter in self.nets.parameters() if all(parameter is not other for other in trunk)]
         self._parameters = [*trunk, *heads]
         self._follow = get_ema_multi_avg_fn(1.0 - config.tau)
@@ -191,7 +182,7 @@ class WorldModel:
         return self.nets.encoder
 
     def features(self, observation: Observation) -> Array:
-        """What the encoder makes of one observation: (S,)."""
+        """What the encoder makes of one observation: (Z,)."""
         return encode_one(self.encoder, observation)
 
     # -- constants of the data ---------------------------------------------------------------------------------------
@@ -201,7 +192,10 @@ class WorldModel:
         self.encoder.fit(batch)
 
     def fit_scales(self, data: Trajectories) -> None:
-        """Set the scale of rewards and values and the weight of positives, once, before the first update (ours)."""
+        """Set all scales and the weight of positives, once, before the first update (ours).
+
+        After `fit_normaliser`: a step's change is measured in features.
+        """
         returns = discounted_returns(data, self.config.discount)
         low, high = np.percentile(returns, [5, 95])
         share = float((data.cost > 0).mean())
@@ -215,6 +209,10 @@ class WorldModel:
         }
         for name, value in scales.items():
             getattr(self.nets, name).fill_(float(value))
+        some = data.rows(np.linspace(0, len(data) - 1, min(len(data), SCALE_ROWS)).astype(int))
+        with torch.no_grad():
+            change = self.encoder.encode(some.next_observation) - self.encoder.encode(some.observation)
+            self.nets.step_scale.copy_(change.square().mean(0).sqrt().clamp(min=1e-3))
 
     # -- learning ----------------------------------------------------------------------------------------------------
 
@@ -250,12 +248,10 @@ class WorldModel:
         first = self.encoder.encode({key: column[:, 0] for key, column in window.observation.items()})
         with torch.no_grad():
             after = self.encoder.encode({key: _rows(column) for key, column in window.next_observation.items()})
-            z_after = self.nets.embed(after)
-        z = [self.nets.embed(first)]
+        z = [first]
         for t in range(L):
             z.append(self.nets.next(z[t], a[t]))
-        features = torch.cat([first.detach(), after[: (L - 1) * B]])
-        return Rolled(torch.cat(z[:-1]), torch.cat(z[1:]), a.flatten(0, 1), features, z_after)
+        return Rolled(torch.cat(z[:-1]), torch.cat(z[1:]), a.flatten(0, 1), after)
 
     def _step_weights(self, valid: Array) -> Tensor:
         """rho^i of the valid steps, summing to 1: (L * B,)."""
@@ -274,11 +270,10 @@ class WorldModel:
             rare = rare * torch.from_numpy(weight).repeat(len(rare) // len(weight))
         y = self.td_target(r, torch.from_numpy(_rows(window.terminated)), rolled.z_after)
         return {
-            "consistency": (rolled.z_next - rolled.z_after).square().mean(1),
+            "consistency": ((rolled.z_next - rolled.z_after) / nets.step_scale).square().mean(1),
             "reward": (nets.reward(za)[:, 0] - r / nets.reward_scale).square(),
             "value": (nets.critics(za) - y).square().mean(0),
             "constraint": rare,
-            "reconstruction": (nets.decoder(rolled.z) - rolled.features).square().mean(1),
         }
 
     @torch.no_grad()
@@ -331,7 +326,6 @@ class Rolled:
     z: Tensor  # (L * B, Z) predicted, before the action
     z_next: Tensor  # (L * B, Z) predicted, after it
     a: Tensor  # (L * B, A)
-    features: Tensor  # (L * B, S) of the observations before the action, without gradient
     z_after: Tensor  # (L * B, Z) encoded from the observations after it, without gradient
 
 

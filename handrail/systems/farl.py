@@ -2,7 +2,10 @@
 
 At every step the world model predicts C_H of the action that the policy proposes; above eps_safe the recovery policy
 acts. World model and recovery policy are frozen, only the task policy learns. `METHODS` says what the others change:
-who watches, who helps, or how the policy learns. Bursts are committed (ours): a switch at every step chatters.
+who watches, who helps, or how the policy learns. Bursts are committed (ours): a switch at every step chatters. What PPO
+learns from a recovered step is the proposed action with what came of it (Recovery RL's relabelling), so that whoever
+watches is a part of the world that the policy acts in. FARL stores the executed action, `farl-store`: the policy then
+learns to do the opposite of help that costs time, and calls for ever more of it (docs/farl.md).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from handrail.core.contracts import Monitor, Policy, Recovery, Trigger
 from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Step
-from handrail.learn.ppo import PPO, PPOConfig
+from handrail.learn.ppo import PPO, PPOConfig, Recovered
 from handrail.learn.world_model import WindowSampler
 from handrail.nets import one_thread
 from handrail.run import Supervised, Supervisor
@@ -59,6 +62,7 @@ class Method:
         watcher: "world-model", "safety-q", "oracle", "yoked" (FARL's own bursts at random times), or "" for nobody.
         helper: "policy" (the recovery policy), "mppi" or "reject" (stand still).
         refit: the world model goes on learning from the online stream.
+        recovered: what a step of the helper teaches the policy; see `PPOConfig`.
         priced: a fixed price for a failure in the reward.
         constrained: PPO-Lagrangian.
     """
@@ -66,6 +70,7 @@ class Method:
     watcher: str = ""
     helper: str = "policy"
     refit: bool = False
+    recovered: Recovered = "relabel"
     priced: bool = False
     constrained: bool = False
 
@@ -78,6 +83,7 @@ METHODS_BY_NAME = {
     "random": Method("yoked"),
     "ppo-penalty": Method(priced=True),
     "farl-refit": Method("world-model", refit=True),
+    "farl-store": Method("world-model", recovered="store"),
     "safety-q": Method("safety-q"),
     "mppi": Method("world-model", helper="mppi"),
     "reject": Method("world-model", helper="reject"),
@@ -179,7 +185,8 @@ class Training:
         self.task, self.method, self.seed, self.config, self.built = task, METHODS_BY_NAME[method], seed, config, built
         constraint = {"cost_limit": config.cost_limit} if self.method.constrained else {}
         price = {"cost_penalty": config.penalty * config.offline.reward_scale} if self.method.priced else {}
-        self.learner = PPO(replace(config.ppo, **constraint, **price), FEATURES, ACTIONS, seed)
+        learns = replace(config.ppo, recovered=self.method.recovered, **constraint, **price)
+        self.learner = PPO(learns, FEATURES, ACTIONS, seed)
         self.learner.start_from(built.policy)
         self.monitor = self._monitor()
         self.tasks: list[SawyerTask] = [make(task, noise=PoseNoise()) for _ in range(LANES)]

@@ -71,7 +71,7 @@ class OfflineConfig:
     clone_updates: int = 3_000
     evaluate_updates: int = 2_000
     improve_updates: int = 0
-    world_model_updates: int = 2_000
+    world_model_updates: int = 4_000
     safety_updates: int = 3_000
     reward_scale: float = 0.01
     policy: OfflinePPOConfig = field(default_factory=partial(OfflinePPOConfig, min_std=EXPLORATION_STD))

@@ -183,7 +183,7 @@ def test_error_no_failures():
 
 
 def test_error_short_rollouts():
-    with pytest.raises(InvalidValueError, match="probabilities reach 2 steps ahead, the candidates 15: roll out furth"):
+    with pytest.raises(InvalidValueError, match="probabilities reach 2 steps ahead, the candidates 20: roll out furth"):
         choose([np.zeros((10, 3))], [np.zeros(10)])
 
 

@@ -15,12 +15,12 @@ from handrail.learn.actor_critic import GaussianActor
 from handrail.learn.world_model import WorldModel, WorldModelConfig
 from handrail.nets import Mlp
 
-SMALL = WorldModelConfig(latent=16, hidden=(24, 24))
-B = 5
+SMALL = WorldModelConfig(hidden=(24, 24))
+B, Z = 5, 3
 
 
 def learner(activation: str = "relu", seed: int = 0) -> WorldModel:
-    return WorldModel(WorldModelConfig(latent=16, hidden=(24, 24), activation=activation), {"state": 3}, 2, seed)
+    return WorldModel(WorldModelConfig(hidden=(24, 24), activation=activation), {"state": 3}, 2, seed)
 
 
 def draw(*shape: int, seed: int = 0) -> Array:
@@ -33,21 +33,20 @@ def strengthen(model: WorldModel) -> None:
     generator = torch.Generator().manual_seed(1)
     for parameter in [*model.nets.parameters(), *model.prior.parameters()]:
         parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    model.nets.step_scale.copy_(torch.tensor([0.5, 0.2, 3.0]))
     for name, value in (("positive_weight", 5.0), ("reward_scale", 2.0), ("return_scale", 3.0), ("return_high", 9.0)):
         getattr(model.nets, name).fill_(value)
 
 
 def pairs(model: WorldModel) -> dict[str, tuple[Callable[[Array], Array], Callable[[torch.Tensor], torch.Tensor], int]]:
     """Every function: (in NumPy, in torch, width of its input)."""
-    imagination, nets, Z = Imagination(model), model.nets, 16
+    imagination, nets = Imagination(model), model.nets
     return {
-        "embed": (imagination.embed, nets.embed, 3),
         "next": (imagination.next, lambda za: nets.next(za[:, :Z], za[:, Z:]), Z + 2),
         "probability": (imagination.probability, lambda za: nets.probability(za[:, :Z], za[:, Z:]), Z + 2),
         "reward": (imagination.reward, lambda za: nets.reward(za)[:, 0] * 2.0, Z + 2),
         "returns": (imagination.returns, lambda za: nets.critics(za).mean(0) * 3.0, Z + 2),
         "prior": (imagination.prior, lambda z: torch.tanh(model.prior(z)), Z),
-        "decode": (imagination.decode, nets.decoder, Z),
     }
 
 
@@ -66,21 +65,21 @@ def test_a_rollout_is_that_of_torch():
     model = learner()
     strengthen(model)
     actor = GaussianActor(3, (8, 8), 2, torch.Generator().manual_seed(0))
-    features, action, Z = draw(B, 3), 2.0 * draw(B, 2, seed=1), 16
+    features, action = draw(B, Z), 2.0 * draw(B, 2, seed=1)
     za = Imagination(model).roll(features, action, mean_of(actor), 12)
     with torch.no_grad():
-        z, a = model.nets.embed(torch.from_numpy(features)), torch.from_numpy(action).clamp(-1.0, 1.0)
+        z, a = torch.from_numpy(features), torch.from_numpy(action).clamp(-1.0, 1.0)
         for i in range(13):
             np.testing.assert_allclose(za[i, :, :Z], z, atol=1e-5)
             np.testing.assert_allclose(za[i, :, Z:], a, atol=1e-5)
             z = model.nets.next(z, a)
-            a = actor.mean(model.nets.decoder(z))
+            a = actor.mean(z)
 
 
 def test_following_given_actions_is_that_of_torch():
     model = learner()
     strengthen(model)
-    z = first = Imagination(model).embed(draw(B, 3))
+    z = first = draw(B, Z)
     actions = draw(4, B, 2, seed=1)
     za, last = Imagination(model).follow(first, actions)
     with torch.no_grad():
@@ -100,7 +99,7 @@ def test_inputs_are_left_alone():
 
 def test_training_and_loading_take_effect_at_once(point_mass):
     model = WorldModel(SMALL, {"state": 4}, 2, 0)
-    data, imagination, x = point_mass.data(5, 0), Imagination(model), draw(B, 18)
+    data, imagination, x = point_mass.data(5, 0), Imagination(model), draw(B, 6)
     before = imagination.probability(x)
     for _ in range(3):
         model.update(*data.window(np.arange(0, 150, 10), 4))
@@ -121,7 +120,7 @@ def test_probabilities_do_not_overflow():
     for bias, expected in ((1e4, 1.0), (-1e4, 0.0)):
         with torch.no_grad():
             last.bias.fill_(bias)
-        np.testing.assert_allclose(Imagination(model).probability(draw(B, 18)), expected, atol=1e-6)
+        np.testing.assert_allclose(Imagination(model).probability(draw(B, 5)), expected, atol=1e-6)
 
 
 def test_returns_are_normalised_between_the_percentiles_of_the_data():

@@ -43,7 +43,7 @@ def test_the_plan_scores_better_than_its_alternatives(hazard_model: WorldModel):
     plan = planner.plan(hazard_model.features(NEAR))
     others = np.random.default_rng(1).uniform(-1, 1, (5, 200, 2)).astype(np.float32)
     plans = np.concatenate([plan[:, None], others], axis=1)
-    z = np.repeat(planner.imagination.embed(hazard_model.features(NEAR)[None]), 201, axis=0)
+    z = np.repeat(hazard_model.features(NEAR)[None], 201, axis=0)
     scores = planner.score(z, plans)
     assert (scores[0] >= scores[1:]).mean() > 0.95
 
@@ -51,7 +51,7 @@ def test_the_plan_scores_better_than_its_alternatives(hazard_model: WorldModel):
 def test_the_score_is_risk_with_a_little_value(hazard_model: WorldModel):
     config = MPPIConfig(horizon=2, gamma_risk=0.5, value_weight=0.1)
     planner, world = MPPI(hazard_model, config, 0), MPPI(hazard_model, config, 0).imagination
-    z, plans = world.embed(hazard_model.features(NEAR)[None]), np.full((2, 1, 2), 0.3, np.float32)
+    z, plans = hazard_model.features(NEAR)[None], np.full((2, 1, 2), 0.3, np.float32)
     za, last = world.follow(z, plans)
     za = np.concatenate([za[:, 0], np.concatenate([last, world.prior(last)], 1)])
     p, r, q = world.probability(za), world.reward(za), world.returns(za)

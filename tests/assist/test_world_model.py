@@ -45,13 +45,11 @@ def chain() -> WorldModel:
 
     Action 0 above 0.5 violates as well, with probability 0.25.
     """
-    model = WorldModel(WorldModelConfig(latent=STATES, hidden=(STATES + 1,)), {"state": STATES}, 2, 0)
+    model = WorldModel(WorldModelConfig(hidden=(STATES + 1,)), {"state": STATES}, 2, 0)
     keep, action = np.eye(STATES + 1, STATES), np.zeros((STATES + 1, 2))
-    shift = 30.0 * np.eye(STATES, STATES + 1, -1)
-    shift[-1, STATES - 1] = 30.0
-    set_layers(model.nets.embedding, (keep, 0.0), (30.0 * np.eye(STATES, STATES + 1), 0.0))
-    set_layers(model.nets.dynamics, (np.hstack([keep, action]), 0.0), (shift, 0.0))
-    set_layers(model.nets.decoder, (np.eye(STATES), 0.0))
+    change = np.eye(STATES, STATES + 1, -1) - np.eye(STATES, STATES + 1)
+    change[-1, STATES - 1] = 0.0
+    set_layers(model.nets.dynamics, (np.hstack([keep, action]), 0.0), (change, 0.0))
     action[-1, 0] = 2.0  # the last hidden unit is relu(2 a_0 - 1)
     bias = np.zeros(STATES + 1)
     bias[-1] = -1.0

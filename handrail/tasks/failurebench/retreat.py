@@ -19,7 +19,12 @@ AROUND_M = 0.045  # horizontally: the fingers are around the object
 ABOVE_M = 0.085  # hand above object: higher, the fingers do not hold it
 STEP_M = 0.1  # a retreat aims so far ahead: full speed
 HOLD_EFFORT = 0.6
-LEAD_STEPS = 6.0  # how far ahead a rolling ball is met
+LEAD_STEPS = 6.0  # how far ahead something that rolls is met
+OVER_M = 0.025  # horizontally: the hand may come down on the object
+OVER_HEIGHT_M = 0.07  # above where it grips, until then
+CHASE_GAIN = 40.0  # action per metre of a hand after something that rolls
+PUCK_LOW_M, BALL_LOW_M = 0.05, 0.07  # height of the hand that grips
+CLEAR_M, STILL_M = 0.02, 0.002  # of the lines; between two looks, whose error is about a millimetre
 
 
 class Retreat:
@@ -49,12 +54,14 @@ def _inward(task: Any, seen: Seen) -> tuple[float, float]:
 
 
 def _back_inside(task: Any, seen: Seen) -> Array:
-    """Bring a held puck back in; from a loose one, which stays where it is, lift off."""
+    """Bring a held puck back in; from a loose one that lies still lift off, one that rolls on its edge is fetched."""
     x, y, z = seen.hand
-    if not _caged(seen):
+    if _caged(seen):
+        to_x, to_y = _inward(task, seen)
+        return toward(seen, (x + STEP_M * to_x, y + STEP_M * to_y, z), HOLD_EFFORT)
+    if _at_rest(task, seen):
         return toward(seen, (x, y, z + STEP_M), OPEN)
-    to_x, to_y = _inward(task, seen)
-    return toward(seen, (x + STEP_M * to_x, y + STEP_M * to_y, z), HOLD_EFFORT)
+    return _fetch(seen)
 
 
 def _ball_back_inside(task: Any, seen: Seen) -> Array:
@@ -62,9 +69,29 @@ def _ball_back_inside(task: Any, seen: Seen) -> Array:
     x, y, _ = seen.hand
     if _caged(seen):
         to_x, to_y = _inward(task, seen)
-        return toward(seen, (x + STEP_M * to_x, y + STEP_M * to_y, 0.07), CLOSE)
-    ahead = [LEAD_STEPS * (now - before) for now, before in zip(seen.object, seen.last_object, strict=True)]
-    return toward(seen, (seen.object[0] + ahead[0], seen.object[1] + ahead[1], 0.07), OPEN, gain=40.0)
+        return toward(seen, (x + STEP_M * to_x, y + STEP_M * to_y, BALL_LOW_M), CLOSE)
+    return toward(seen, (*_where_it_rolls(seen), BALL_LOW_M), OPEN, gain=CHASE_GAIN)
+
+
+def _at_rest(task: Any, seen: Seen) -> bool:
+    """The object does not move, as far as one look can tell, and is clear of the lines."""
+    x, y, _ = seen.object
+    clear = min(task.half_width - abs(x), y - task.y_low, task.y_high - y)
+    return clear > CLEAR_M and math.dist(seen.object[:2], seen.last_object[:2]) < STILL_M
+
+
+def _fetch(seen: Seen) -> Array:
+    """Come down on the puck from above, so that it is caged and not kicked."""
+    height = PUCK_LOW_M if seen.apart_m < OVER_M else PUCK_LOW_M + OVER_HEIGHT_M
+    return toward(seen, (*_where_it_rolls(seen), height), OPEN, gain=CHASE_GAIN)
+
+
+def _where_it_rolls(seen: Seen) -> tuple[float, float]:
+    """Where the object will be when the hand is there."""
+    x, y = (
+        now + LEAD_STEPS * (now - before) for now, before in zip(seen.object[:2], seen.last_object[:2], strict=True)
+    )
+    return x, y
 
 
 def _off_the_wall(task: Any, seen: Seen) -> Array:
