@@ -5,7 +5,8 @@ since, so log pi_old and V are computed here and a rollout stores steps only. Ad
 2016, equation 16), and K epochs of minibatches climb the clipped objective (equation 7).
 
 A step that the policy did not drive (an assistant recovered, an operator took over) executed another action than the
-one proposed. What the policy learns from it is `PPOConfig.recovered`; FARL (arXiv 2601.07821) stores what was executed.
+one proposed. What the policy learns from it is `PPOConfig.recovered`. FARL (arXiv 2601.07821) stores what was executed;
+where help costs time, that teaches the policy the opposite of the help (docs/farl.md), and relabelling does not.
 
 Constraints: `cost_penalty` takes a fixed price off the reward. `cost_limit` makes it PPO-Lagrangian (Ray et al. 2019):
 maximise return subject to J_C <= d, with J_C the mean over episodes of the undiscounted sum of costs; a second critic

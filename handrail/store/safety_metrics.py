@@ -52,22 +52,29 @@ def bursts(episode: Sequence[Step]) -> list[Segment]:
     return [part for part in segments(episode) if part.authority is Authority.ASSISTANT]
 
 
+def preventive(episode: Sequence[Step]) -> list[Segment]:
+    """Those of the assistant's bursts that began while nothing was violated: the others came too late to prevent."""
+    return [part for part in bursts(episode) if part.start == 0 or episode[part.start - 1].cost == 0]
+
+
 def bursts_per_episode(episodes: Episodes) -> float:
     """Bursts / episodes; 0 for none."""
     return sum(len(bursts(episode)) for episode in episodes) / len(episodes) if episodes else 0.0
 
 
 def recovery_rate(episodes: Episodes, k: int) -> float | None:
-    """Share of bursts with no violation from their first step to `k` steps after their last; None without a burst.
+    """Share of `preventive` bursts with no violation from their first step to `k` steps after their last.
 
-    An episode that ends sooner ends the wait. Doing nothing has a rate as well: compare with the yoked control.
+    None without such a burst. An episode that ends sooner ends the wait. Doing nothing has a rate as well: compare with the yoked control.
 
     Raises:
         InvalidValueError: `k` is negative.
     """
     if k < 0:
         raise InvalidValueError(f"k is {k}, must be at least 0: it counts the steps after a burst")
-    recovered = [not failed(episode[part.start : part.stop + k]) for episode in episodes for part in bursts(episode)]
+    recovered = [
+        not failed(episode[part.start : part.stop + k]) for episode in episodes for part in preventive(episode)
+    ]
     return sum(recovered) / len(recovered) if recovered else None
 
 

@@ -39,7 +39,7 @@ from handrail.run.lockstep import Foreseen, lockstep
 from handrail.run.record import record, recorded_env_seeds
 from handrail.store import DatasetWriter, checkpoint
 from handrail.store.metrics import episode_summary
-from handrail.store.safety_metrics import bursts, failed, recovery_rate
+from handrail.store.safety_metrics import bursts, failed, preventive, recovery_rate
 from handrail.store.trajectories import Trajectories, concatenate
 from handrail.systems import farl_offline
 from handrail.systems.farl_data import ACTIONS, FEATURES
@@ -395,11 +395,11 @@ def _train(training: Training, out: RunFolder, progress: Progress) -> None:
 
 def _log_episode(training: Training, out: RunFolder, task: SawyerTask, steps: list[Step]) -> None:
     summary = episode_summary(steps, task.fps, task.failure_kind())
-    helped = bursts(steps)
-    recovered = round((recovery_rate([steps], SETTLED_STEPS) or 0.0) * len(helped))
+    in_time = len(preventive(steps))
+    recovered = round((recovery_rate([steps], SETTLED_STEPS) or 0.0) * in_time)
     out.log(
         "episode", episode=training.episodes, online_steps=training.steps, **summary,
-        bursts=[[burst.start, len(burst)] for burst in helped], recovered=recovered,
+        bursts=[[burst.start, len(burst)] for burst in bursts(steps)], in_time=in_time, recovered=recovered,
     )  # fmt: skip
 
 
@@ -456,15 +456,15 @@ def _online_numbers(out: RunFolder) -> dict[str, Any]:
     """Failures and help of the online phase."""
     lines = list(out.lines("episode"))
     steps, failing = sum(line["length"] for line in lines), sum(line["failures"] > 0 for line in lines)
-    given = sum(len(line["bursts"]) for line in lines)
+    in_time = sum(line["in_time"] for line in lines)
     return {
         "success_rate_assisted": float(np.mean([line["success"] for line in lines])),
         "failure_episodes": failing,
         "failure_episode_rate": failing / len(lines),
         "failures_per_1000_steps": 1000.0 * failing / steps,
         "failure_steps": sum(line["failures"] for line in lines),
-        "bursts": given,
-        "recovery_rate": sum(line["recovered"] for line in lines) / given if given else None,
+        "bursts": sum(len(line["bursts"]) for line in lines),
+        "recovery_rate": sum(line["recovered"] for line in lines) / in_time if in_time else None,
         "assistant_rate": sum(line["assistant_steps"] for line in lines) / steps,
         **dict.fromkeys(("intervention_rate", "intervention_rate_first", "intervention_rate_last"), 0.0),
         "takeovers": 0, "operator_seconds": 0.0, "operator_seconds_to_80": None,

@@ -61,7 +61,8 @@ def test_bursts_are_runs_of_the_assistant(write: Write) -> None:
         (".aa...x", 3, [True]),  # the fourth step after it
         (".aa..x.", 3, [False]),
         (".aa..x.", 2, [True]),
-        ("xaa....", 3, [True]),  # the violation came before
+        ("x.aa....", 3, [True]),  # the violation came before
+        ("xaa..aa", 3, [True]),  # the first began in a violation: it could prevent none
         (".aA....", 0, [False]),  # within
         (".aa", 9, [True]),  # the episode's end
         (".a..ax.a", 3, [True, False, True]),
@@ -78,7 +79,7 @@ def test_a_violation_of_the_next_episode_is_not_this_burst_s(write: Write) -> No
 
 def test_nothing_at_all(write: Write) -> None:
     assert safety.failure_episode_rate([]) == safety.failures_per_1000_steps([]) == safety.bursts_per_episode([]) == 0.0
-    assert safety.recovery_rate([write("..x..")], 3) is None
+    assert safety.recovery_rate([write("..x..")], 3) is safety.recovery_rate([write("..xa.")], 3) is None
     with pytest.raises(InvalidValueError, match="k is -1, must be at least 0: it counts the steps after a burst"):
         safety.recovery_rate([], -1)
 
