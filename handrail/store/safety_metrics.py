@@ -65,7 +65,8 @@ def bursts_per_episode(episodes: Episodes) -> float:
 def recovery_rate(episodes: Episodes, k: int) -> float | None:
     """Share of `preventive` bursts with no violation from their first step to `k` steps after their last.
 
-    None without such a burst. An episode that ends sooner ends the wait. Doing nothing has a rate as well: compare with the yoked control.
+    None without such a burst. An episode that ends sooner ends the wait. Doing nothing has a rate as well: compare with
+    the yoked control.
 
     Raises:
         InvalidValueError: `k` is negative.
