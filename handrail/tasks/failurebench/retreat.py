@@ -88,10 +88,8 @@ def _fetch(seen: Seen) -> Array:
 
 def _where_it_rolls(seen: Seen) -> tuple[float, float]:
     """Where the object will be when the hand is there."""
-    x, y = (
-        now + LEAD_STEPS * (now - before) for now, before in zip(seen.object[:2], seen.last_object[:2], strict=True)
-    )
-    return x, y
+    (x, y, _), (last_x, last_y, _) = seen.object, seen.last_object
+    return x + LEAD_STEPS * (x - last_x), y + LEAD_STEPS * (y - last_y)
 
 
 def _off_the_wall(task: Any, seen: Seen) -> Array:
