@@ -1,6 +1,6 @@
 """What FARL costs: one decision (C_H, trigger), and environment steps a second of the online phase, PPO included.
 
-The decision is measured at batch 1 over the default world model with H = 10; the peer is the same rollout written in
+The decision is measured at batch 1 over the default world model with H = 20; the peer is the same rollout written in
 torch, measured in turns. The online phase runs as the table's does, eight environments side by side on one core, beside
 `ppo`, which nobody watches: what is left of the ratio is watching and helping. Both share a small offline phase, which
 is not measured; the trigger's rule sees to it that help is about as frequent as in the table.
