@@ -29,7 +29,7 @@ from handrail.core.contracts import Monitor, Policy, Recovery, Trigger
 from handrail.core.errors import InvalidValueError
 from handrail.core.seeds import DEVELOPMENT_ENV_SEEDS, EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Step
-from handrail.learn.ppo import PPO, PPOConfig, Recovered
+from handrail.learn.ppo import PPO, PPOConfig
 from handrail.learn.world_model import WindowSampler
 from handrail.nets import one_thread
 from handrail.run import Supervised, Supervisor
@@ -62,7 +62,7 @@ class Method:
         watcher: "world-model", "safety-q", "oracle", "yoked" (FARL's own bursts at random times), or "" for nobody.
         helper: "policy" (the recovery policy), "mppi" or "reject" (stand still).
         refit: the world model goes on learning from the online stream.
-        recovered: what a step of the helper teaches the policy; see `PPOConfig`.
+        stored: the policy learns from the executed action, as FARL publishes it.
         priced: a fixed price for a failure in the reward.
         constrained: PPO-Lagrangian.
     """
@@ -70,7 +70,7 @@ class Method:
     watcher: str = ""
     helper: str = "policy"
     refit: bool = False
-    recovered: Recovered = "relabel"
+    stored: bool = False
     priced: bool = False
     constrained: bool = False
 
@@ -83,7 +83,7 @@ METHODS_BY_NAME = {
     "random": Method("yoked"),
     "ppo-penalty": Method(priced=True),
     "farl-refit": Method("world-model", refit=True),
-    "farl-store": Method("world-model", recovered="store"),
+    "farl-store": Method("world-model", stored=True),
     "safety-q": Method("safety-q"),
     "mppi": Method("world-model", helper="mppi"),
     "reject": Method("world-model", helper="reject"),
@@ -129,6 +129,7 @@ class FarlConfig:
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
         safety_eps: threshold of the model-free risk; Recovery RL uses 0.1 to 0.35.
         refit_updates: updates of the world model at each refit of `farl-refit`.
+        ppo: what it learns from a recovered step is the proposed action with what came of it.
         film: a prevented failure is filmed for the report; without, nothing is drawn, and no OpenGL library is needed.
     """
 
@@ -146,7 +147,7 @@ class FarlConfig:
     refit_updates: int = 1_000
     film: bool = True
     offline: OfflineConfig = field(default_factory=OfflineConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
+    ppo: PPOConfig = field(default_factory=partial(PPOConfig, recovered="relabel"))
 
     def __post_init__(self) -> None:
         for name in ("online_steps", "every", "evaluate_episodes", "final_episodes", "record_every"):
@@ -185,8 +186,8 @@ class Training:
         self.task, self.method, self.seed, self.config, self.built = task, METHODS_BY_NAME[method], seed, config, built
         constraint = {"cost_limit": config.cost_limit} if self.method.constrained else {}
         price = {"cost_penalty": config.penalty * config.offline.reward_scale} if self.method.priced else {}
-        learns = replace(config.ppo, recovered=self.method.recovered, **constraint, **price)
-        self.learner = PPO(learns, FEATURES, ACTIONS, seed)
+        published: dict[str, Any] = {"recovered": "store"} if self.method.stored else {}
+        self.learner = PPO(replace(config.ppo, **constraint, **price, **published), FEATURES, ACTIONS, seed)
         self.learner.start_from(built.policy)
         self.monitor = self._monitor()
         self.tasks: list[SawyerTask] = [make(task, noise=PoseNoise()) for _ in range(LANES)]
