@@ -8,9 +8,9 @@ A step that the policy did not drive (an assistant recovered, an operator took o
 one proposed. What the policy learns from it is `PPOConfig.recovered`. FARL (arXiv 2601.07821) stores what was executed;
 where help costs time, that teaches the policy the opposite of the help (docs/farl.md), and relabelling does not.
 
-Constraints: `cost_penalty` takes a fixed price off the reward. `cost_limit` makes it PPO-Lagrangian (Ray et al. 2019):
-maximise return subject to J_C <= d, with J_C the mean over episodes of the undiscounted sum of costs; a second critic
-gives the cost advantage A_C, the policy climbs A - lambda A_C, and lambda rises by ascent while J_C > d.
+Prices: `cost_penalty` and `help_penalty` are taken off the reward. `cost_limit` makes it PPO-Lagrangian (Ray et al.
+2019): maximise return subject to J_C <= d, with J_C the mean over episodes of the undiscounted sum of costs; a second
+critic gives the cost advantage A_C, the policy climbs A - lambda A_C, and lambda rises by ascent while J_C > d.
 
 Symbols of the paper: s, a, r, c observation, action, reward, cost; pi actor, V value, A advantage, rho ratio, gamma
 discount, lambda in GAE (here `trace`), epsilon (here `clip`), lambda of the constraint (here `multiplier`), d limit.
@@ -74,6 +74,7 @@ class PPOConfig:
             its log probability under the policy. "mask": nothing; it stays in value and GAE. "relabel": the proposed
             action, with the outcome of the executed one (Recovery RL).
         cost_penalty: taken from the reward for each unit of cost.
+        help_penalty: taken from the reward for each step that the policy did not drive (ours).
         cost_limit: d, the largest mean sum of costs of an episode; None for no constraint.
         multiplier_learning_rate, initial_multiplier: lambda grows by rate * (J_C - d) an update; [reward / cost].
     """
@@ -94,6 +95,7 @@ class PPOConfig:
     min_std: float = 0.05
     recovered: Recovered = "store"
     cost_penalty: float = 0.0
+    help_penalty: float = 0.0
     cost_limit: float | None = None
     multiplier_learning_rate: float = 0.05
     initial_multiplier: float = 0.0
@@ -115,11 +117,10 @@ class PPOConfig:
             raise InvalidValueError(
                 f"min_std {self.min_std} is not in (0, {self.initial_std}]: lower it, or raise initial_std"
             )
-        if min(self.cost_penalty, self.cost_limit or 0.0, self.initial_multiplier) < 0.0:
-            raise InvalidValueError(
-                f"cost_penalty {self.cost_penalty}, cost_limit {self.cost_limit} and initial_multiplier "
-                f"{self.initial_multiplier} must be at least 0: a cost is to be avoided"
-            )
+        for name in ("cost_penalty", "help_penalty", "cost_limit", "initial_multiplier"):
+            value = getattr(self, name)
+            if value is not None and value < 0.0:
+                raise InvalidValueError(f"{name} {value} must be at least 0: a cost is to be avoided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,8 @@ class PPO:
             shares(driven | (config.recovered != "mask")),
             shares(driven | (config.recovered == "relabel")),
         )
-        reward = data.reward - np.float32(config.cost_penalty) * data.cost
+        price = config.cost_penalty * data.cost + config.help_penalty * ~driven
+        reward = data.reward - price.astype(np.float32)
         A, returns = self._advantage("value", reward, data, s, s_next)
         cost_returns = None
         if config.cost_limit is not None:

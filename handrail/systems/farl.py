@@ -5,7 +5,8 @@ acts. World model and recovery policy are frozen, only the task policy learns. `
 who watches, who helps, or how the policy learns. Bursts are committed (ours): a switch at every step chatters. What PPO
 learns from a recovered step is the proposed action with what came of it (Recovery RL's relabelling), so that whoever
 watches is a part of the world that the policy acts in. FARL stores the executed action, `farl-store`: the policy then
-learns to do the opposite of help that costs time, and calls for ever more of it (docs/farl.md).
+learns to do the opposite of help that costs time, and calls for ever more of it (docs/farl.md). A step of help has a
+price (ours): where rescue is free, nothing tells the policy to stay out of trouble.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Method:
         watcher: "world-model", "safety-q", "oracle", "yoked" (FARL's own bursts at random times), or "" for nobody.
         helper: "policy" (the recovery policy), "mppi" or "reject" (stand still).
         refit: the world model goes on learning from the online stream.
-        stored: the policy learns from the executed action, as FARL publishes it.
+        stored: the policy learns from the executed action, and pays nothing for help, as FARL publishes it.
         priced: a fixed price for a failure in the reward.
         constrained: PPO-Lagrangian.
     """
@@ -126,6 +127,8 @@ class FarlConfig:
         min_steps, max_steps: length of a burst (ours; the authors' clips show 2 to 10). Longer bursts protect no better
             and cost success: docs/farl.md.
         penalty: price of a step in violation for `ppo-penalty`, in units of the task's reward (ours).
+        help_penalty: price of a step of help in the same units (ours; after RLIF, Luo et al. 2023, where an intervention
+            is the only reward): a policy that is rescued for nothing goes on needing it.
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
         safety_eps: threshold of the model-free risk; Recovery RL uses 0.1 to 0.35.
         refit_updates: updates of the world model at each refit of `farl-refit`.
@@ -142,6 +145,7 @@ class FarlConfig:
     min_steps: int = 2
     max_steps: int = 20
     penalty: float = 10.0
+    help_penalty: float = 5.0
     cost_limit: float = 0.1
     safety_eps: float = 0.2
     refit_updates: int = 1_000
@@ -184,10 +188,7 @@ class Training:
         self, task: str, method: str, seed: int, config: FarlConfig, built: Artefacts, given: list[Array] | None = None
     ) -> None:
         self.task, self.method, self.seed, self.config, self.built = task, METHODS_BY_NAME[method], seed, config, built
-        constraint = {"cost_limit": config.cost_limit} if self.method.constrained else {}
-        price = {"cost_penalty": config.penalty * config.offline.reward_scale} if self.method.priced else {}
-        published: dict[str, Any] = {"recovered": "store"} if self.method.stored else {}
-        self.learner = PPO(replace(config.ppo, **constraint, **price, **published), FEATURES, ACTIONS, seed)
+        self.learner = PPO(self._ppo(), FEATURES, ACTIONS, seed)
         self.learner.start_from(built.policy)
         self.monitor = self._monitor()
         self.tasks: list[SawyerTask] = [make(task, noise=PoseNoise()) for _ in range(LANES)]
@@ -204,6 +205,19 @@ class Training:
     def wall_s(self) -> float:
         """Time spent on the online phase, over all the processes it took [s]."""
         return self._earlier_s + (self._clock.now_ns() - self._started_ns) / SECOND_NS
+
+    def _ppo(self) -> PPOConfig:
+        """The learner's configuration, as this method changes it."""
+        config, method = self.config, self.method
+        unit = config.offline.reward_scale
+        changed: dict[str, Any] = {"help_penalty": config.help_penalty * unit}
+        if method.stored:
+            changed = {"recovered": "store"}
+        if method.priced:
+            changed["cost_penalty"] = config.penalty * unit
+        if method.constrained:
+            changed["cost_limit"] = config.cost_limit
+        return replace(config.ppo, **changed)
 
     def _monitor(self) -> WorldModelMonitor | None:
         """The monitor that all lanes share, where they can."""

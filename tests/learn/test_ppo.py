@@ -198,6 +198,16 @@ def test_a_penalty_is_a_reward_less_lambda_costs():
     torch.testing.assert_close(penalised.returns, shaped.returns)
 
 
+def test_help_has_its_price_where_somebody_else_drove():
+    data = rollout()
+    helped = np.arange(32) % 3 == 0
+    data = replace(data, authority=np.where(helped, int(Authority.ASSISTANT), int(Authority.POLICY)))
+    priced = learner(replace(SMALL, help_penalty=0.4)).prepare(data)
+    shaped = learner().prepare(replace(data, reward=data.reward - np.float32(0.4) * helped.astype(np.float32)))
+    torch.testing.assert_close(priced.advantage, shaped.advantage)
+    torch.testing.assert_close(priced.returns, shaped.returns)
+
+
 def test_the_constraint_trades_cost_advantage_for_reward_advantage():
     data = rollout()
     agent = learner(replace(SMALL, cost_limit=0.1, initial_multiplier=2.0))
@@ -342,10 +352,8 @@ def test_starting_from_another_learner_takes_actor_value_and_normaliser():
         ({"discount": 0.0}, r"discount 0.0 must be in \(0, 1\], trace 0.95 in \[0, 1\]: Uni-O4 uses 0.99, 0.95"),
         ({"clip": 1.5}, r"clip 1.5 is not in \(0, 1\): Uni-O4 uses 0.05"),
         ({"min_std": 0.6}, r"min_std 0.6 is not in \(0, 0.5\]: lower it, or raise initial_std"),
-        (
-            {"cost_limit": -1.0},
-            "cost_limit -1.0 and initial_multiplier 0.0 must be at least 0: a cost is to be avoided",
-        ),
+        ({"cost_limit": -1.0}, "cost_limit -1.0 must be at least 0: a cost is to be avoided"),
+        ({"help_penalty": -0.1}, "help_penalty -0.1 must be at least 0: a cost is to be avoided"),
     ],
 )
 def test_error_config(change, text):
