@@ -127,7 +127,7 @@ class FarlConfig:
         min_steps, max_steps: length of a burst (ours; the authors' clips show 2 to 10). Longer bursts protect no better
             and cost success: docs/farl.md.
         penalty: price of a step in violation for `ppo-penalty`, in units of the task's reward (ours).
-        help_penalty: price of a step of help in the same units (ours; after RLIF, Luo et al. 2023, where an intervention
+        help_penalty: price of a step of help, likewise (ours; after RLIF, Luo et al. 2023, where an intervention
             is the only reward): a policy that is rescued for nothing goes on needing it.
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
         safety_eps: threshold of the model-free risk; Recovery RL uses 0.1 to 0.35.
