@@ -126,11 +126,11 @@ class FarlConfig:
         leave_share: a burst ends where C_H is at most this share of eps_safe.
         min_steps, max_steps: length of a burst (ours; the authors' clips show 2 to 10). Longer bursts protect no better
             and cost success: docs/farl.md.
-        penalty: price of a step in violation for `ppo-penalty`, in units of the task's reward (ours).
+        penalty: price of a step in violation for `ppo-penalty`, in units of the task's reward (ours, of four tried).
         help_penalty: price of a step of help, likewise (ours; after RLIF, Luo et al. 2023, where an intervention
             is the only reward): a policy that is rescued for nothing goes on needing it.
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
-        safety_eps: threshold of the model-free risk; Recovery RL uses 0.1 to 0.35.
+        safety_eps: threshold of the model-free risk (ours, of four tried; Recovery RL uses 0.1 to 0.35).
         refit_updates: updates of the world model at each refit of `farl-refit`.
         ppo: what it learns from a recovered step is the proposed action with what came of it.
         film: a prevented failure is filmed for the report; without, nothing is drawn, and no OpenGL library is needed.
@@ -144,10 +144,10 @@ class FarlConfig:
     leave_share: float = 1.0
     min_steps: int = 2
     max_steps: int = 20
-    penalty: float = 10.0
+    penalty: float = 30.0
     help_penalty: float = 5.0
     cost_limit: float = 0.1
-    safety_eps: float = 0.2
+    safety_eps: float = 0.05
     refit_updates: int = 1_000
     film: bool = True
     offline: OfflineConfig = field(default_factory=OfflineConfig)
