@@ -132,7 +132,8 @@ class FarlConfig:
         cost_limit: steps in violation an episode that `ppo-lagrangian` may make (ours).
         safety_eps: threshold of the model-free risk (ours, of four tried; Recovery RL uses 0.1 to 0.35).
         refit_updates: updates of the world model at each refit of `farl-refit`.
-        ppo: what it learns from a recovered step is the proposed action with what came of it.
+        ppo: what it learns from a recovered step is the proposed action with what came of it; its prices and its
+            constraint are those above.
         film: a prevented failure is filmed for the report; without, nothing is drawn, and no OpenGL library is needed.
     """
 
