@@ -12,6 +12,7 @@ from handrail.assist.copilot import Advantage, Blended
 from handrail.assist.gate import ConstantLevel, Gate, GateConfig
 from handrail.assist.guidance import GuidanceConfig
 from handrail.assist.guide_actor import GuideActor, ScoreAscent
+from handrail.assist.place_guide import PlaceGuide
 from handrail.assist.success_score import SuccessScore
 from handrail.core.contracts import Recovery, Trigger
 from handrail.run import Assist, Supervisor
@@ -19,6 +20,7 @@ from handrail.systems.guided_offline import LEARNERS, Artefacts
 from handrail.systems.guided_station import Station
 from handrail.tasks.bimanual.base import BimanualTask
 from handrail.tasks.bimanual.experts import ahead
+from handrail.tasks.bimanual.kinematics import forward, jacobian
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Method:
         learner: which learner the score is of; see `guided_offline.LEARNERS`.
         level: "gate", "constant", "full", "matched" (constant at the gate's mean level on calibration episodes),
             "advantage" (IDA: full where the critic prefers the copilot's action), or "" for never.
-        toward: "actor", "ascent" (the score's gradient), "copilot", "path" (the scripted intent: privileged), or "".
+        toward: "place" (where successful people's hands go next), "actor" (the critic's: up the score, near the data's
+            successes), "ascent" (the score's gradient), "copilot", "path" (the scripted intent: privileged), or "".
         blended: the command itself is a mixture of the person's and the copilot's: nothing is felt.
     """
 
@@ -41,15 +44,16 @@ class Method:
 
 METHODS_BY_NAME = {
     "unassisted": Method(),
-    "constant": Method(level="constant", toward="actor"),
+    "constant": Method(level="constant", toward="place"),
     "potential-field": Method(level="full", toward="path"),
     "blending": Method(blended=True),
     "bc-copilot": Method(level="gate", toward="copilot"),
     "ida": Method(level="advantage", toward="copilot"),
-    "ours": Method(level="gate", toward="actor"),
-    "no-cql": Method("no-cql", level="gate", toward="actor"),
-    "no-failure-head": Method("no-failure-head", level="gate", toward="actor"),
-    "no-gate": Method(level="matched", toward="actor"),
+    "ours": Method(level="gate", toward="place"),
+    "no-cql": Method("no-cql", level="gate", toward="place"),
+    "no-failure-head": Method("no-failure-head", level="gate", toward="place"),
+    "no-gate": Method(level="matched", toward="place"),
+    "value-actor": Method(level="gate", toward="actor"),
     "no-actor": Method(level="gate", toward="ascent"),
 }
 PRIVILEGED = ("potential-field",)
@@ -64,8 +68,9 @@ class AssistConfig:
     Attributes:
         level: of constant guidance.
         share: of the copilot in a blended command.
-        gain: of the actor's correction, as a spring renders it.
-        lead_m, lead_rad: how far ahead of the tool the potential field pulls.
+        gain: of the correction of the critic's actor and of the score's gradient, as a spring renders it.
+        lead_m, lead_rad: how far the potential field and the next place pull at most.
+        doubt: expected errors within which a next place counts as here.
         min_steps, max_steps: length of a burst of IDA's.
     """
 
@@ -74,6 +79,7 @@ class AssistConfig:
     gain: float = 1.0
     lead_m: float = 0.06
     lead_rad: float = 0.5
+    doubt: float = 1.6
     min_steps: int = 5
     max_steps: int = 100
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
@@ -113,6 +119,11 @@ def score_of(method: str, built: Artefacts) -> SuccessScore:
     return SuccessScore(built.learners[METHODS_BY_NAME[method].learner])
 
 
+def place_guide(score: SuccessScore, built: Artefacts, config: AssistConfig) -> PlaceGuide:
+    """Toward the next places of successful people."""
+    return PlaceGuide(score, built.places, forward, jacobian, config.lead_m, config.lead_rad, config.doubt)
+
+
 def _supervisor(
     what: Method, config: AssistConfig, built: Artefacts, gate: GateConfig, assist: Assist, env: BimanualTask
 ) -> Supervisor:
@@ -126,6 +137,7 @@ def _supervisor(
         "advantage": lambda: Threshold(0.5, 0.5, config.min_steps, config.max_steps),
     }
     guides: dict[str, Callable[[], Recovery]] = {
+        "place": lambda: place_guide(score, built, config),
         "actor": lambda: GuideActor(score, config.gain),
         "ascent": lambda: ScoreAscent(score, config.gain),
         "copilot": lambda: built.copilot,

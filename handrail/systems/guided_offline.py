@@ -1,7 +1,8 @@
 """What guided teleoperation learns from: past teleoperation, and what is trained and calibrated on it.
 
 1. Episodes of people of all tiers, alone: successes and failures, both goals. 2. On them the conservative critic with
-its failure head and actor, and the copilot of the baselines. 3. On further episodes q_lo, q_hi and the gate.
+its failure head, the next places of hands, and the copilot of the baselines. 3. On further episodes q_lo, q_hi and the
+gate.
 4. Held-out persons, alone: what every method is compared with, episode by episode. Sizes are ours.
 
 It is built once for each (task, run seed) and shared by all methods; the held-out persons are those of all run seeds.
@@ -31,6 +32,8 @@ from handrail.core.values import Array, Assessment, Step
 from handrail.learn.bc import BC, BCConfig
 from handrail.learn.cql import CQL, CQLConfig
 from handrail.learn.cql_data import CQLSampler
+from handrail.learn.next_place import NextPlace, NextPlaceConfig, train
+from handrail.learn.next_place_data import Scene
 from handrail.nets import Difference, StateFactory
 from handrail.operators.traits import EVALUATION_DRAWS, training_draw
 from handrail.run.record import record
@@ -46,6 +49,7 @@ from handrail.tasks.bimanual.observe import POSE_DIM, STATE_DIM
 FIRST_EPISODE = {"teleoperation": 4_000_000, "calibration": 5_000_000}
 """Episode index from which a run draws the resets of each kind, apart from those of other systems."""
 TOOL_POSITION = (28, 37)  # of the left and the right tool in "state"
+GRIPS = (6, 13)  # the openings in "state" and in the action
 CRITIC = CQLConfig(n_step=1_000, draws=2, lead=15, min_unit=0.12, bound=1.0, noise=0.1, clone=4.0, compliance=0.1)
 """Tuned on development draws. Returns reach to the end of an episode: with 10 steps a success 500 steps away is slow to
 come through, and every beginning looks hopeless. In units of 0.12 rad a correction can say where a hand is 0.3 s later
@@ -93,6 +97,7 @@ class OfflineConfig:
     calm: float = 0.3
     horizon: int | None = None
     cql: CQLConfig = CRITIC
+    places: NextPlaceConfig = field(default_factory=NextPlaceConfig)
     copilot: BCConfig = field(default_factory=partial(BCConfig, horizon=2, hidden=(256, 256)))
     gate: GateConfig = field(default_factory=GateConfig)
 
@@ -129,6 +134,7 @@ class Artefacts:
 
     learners: dict[str, CQL]
     gates: dict[str, GateCalibration]
+    places: NextPlace
     copilot: Copilot
     tally: dict[str, dict[str, float]]
     alone: list[Outcome]
@@ -155,6 +161,11 @@ def features(env: BimanualTask) -> StateFactory:
     sizes = {"state": STATE_DIM, "environment_state": POSE_DIM * len(env.objects) + env.extra_dim}
     places = [STATE_DIM + POSE_DIM * index for index in range(len(env.objects))]
     return StateFactory(sizes, tuple(Difference(tool, place, 3) for tool in TOOL_POSITION for place in places))
+
+
+def scene(env: BimanualTask) -> Scene:
+    """Where the poses are in the observation."""
+    return Scene(TOOL_POSITION, GRIPS, len(env.objects), env.extra_dim)
 
 
 def build(
@@ -201,7 +212,8 @@ class _Build:
         learners = {name: self._learner(name, learnt, judged) for name in names}
         gates = {name: self._gate(name, learners[name], calibration) for name in names}
         alone, held_out = self._held_out() if evaluated else ([], None)
-        return Artefacts(learners, gates, self._copilot(data, learnt), _tally(data), alone, held_out)
+        copilot = self._copilot(data, learnt)
+        return Artefacts(learners, gates, self._places(learnt), copilot, _tally(data), alone, held_out)
 
     def _data(self, kind: str) -> Dataset:
         people: People = getattr(self.config, kind)
@@ -253,6 +265,15 @@ class _Build:
             learner.fit_bounds(calibration)
 
         return self._made(f"cql{'-' * bool(name)}{name}", learner, train)
+
+    def _places(self, learnt: Trajectories) -> NextPlace:
+        learner = NextPlace(self.config.places, scene(self.env), self.seed)
+
+        def learn() -> None:
+            self.say("learning the next places")
+            train(learner, learnt, self.seed)
+
+        return self._made("places", learner, learn)
 
     def _copilot(self, data: Dataset, learnt: Trajectories) -> Copilot:
         shown = learnt.pieces(learnt.ended_well()) if learnt.ended_well().any() else learnt

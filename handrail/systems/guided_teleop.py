@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from handrail.assist.guide_actor import GuideActor
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import from_mapping
 from handrail.core.errors import InvalidValueError, RenderError
@@ -245,7 +244,7 @@ class Evaluation:
         found = score_numbers(seen, self.gate, self.config.offline.cql.horizon, BimanualTask.fps)
         if self.method != "ours":
             return found
-        guide = GuideActor(score)
+        guide = guided_methods.place_guide(score, self.built, self.config.assist)
         corrected = [guide.target(step.observation, step.action) for steps in episodes for step in steps]
         return found | checks(score.learner, seen, np.array(corrected, np.float32), self.seed)
 

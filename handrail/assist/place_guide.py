@@ -1,0 +1,114 @@
+"""Where guidance pulls an operator's hands: straight from where they are to the place they would go next (ours).
+
+The pull starts from the leader, which is where the operator's hand is. The follower lags a moving hand by 1 to 2 cm:
+written as "where the arm is, plus a displacement", a short pull would draw the hand back. It is shorter the less sure
+the place is, by c = max(0, 1 - (doubt e / d)^2), d its distance and e the error that is expected of it: where the
+place might as well be here, nothing is felt, and fine work is left to the operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from handrail.core.contracts import single
+from handrail.core.errors import InvalidValueError
+from handrail.core.values import Array, Assessment, Authority, Observation, Proposal
+from handrail.learn.next_place import NextPlace
+
+from .success_score import SuccessScore
+
+Forward = Callable[[Array], tuple[Array, Array]]
+Jacobian = Callable[[Array], Array]
+ARM_DIM = 7
+DAMPING = 1e-4  # of the inverse Jacobian
+
+
+class PlaceGuide:
+    """A `Recovery` whose proposal is where the operator's joints should be: (1, 14) [rad; opening].
+
+    Openings are the operator's own. It answers the command that the monitor assessed last.
+
+    Args:
+        score: the monitor that hears the operator's command.
+        learner: trained.
+        forward: joints (6,) of an arm -> tool position (3,) [m] and rotation (3, 3) in the arm's base frame.
+        jacobian: joints (6,) -> (6, 6) of the same, linear velocity first.
+        lead_m, lead_rad: longest pull and turn.
+        doubt: expected errors within which a place counts as here.
+
+    Raises:
+        InvalidValueError: a length is not above 0, or doubt is negative.
+    """
+
+    def __init__(
+        self,
+        score: SuccessScore,
+        learner: NextPlace,
+        forward: Forward,
+        jacobian: Jacobian,
+        lead_m: float = 0.06,
+        lead_rad: float = 0.5,
+        doubt: float = 1.6,
+    ) -> None:
+        if not (lead_m > 0.0 and lead_rad > 0.0 and doubt >= 0.0):
+            raise InvalidValueError(
+                f"lead_m {lead_m} and lead_rad {lead_rad} must be > 0, doubt {doubt} >= 0: 0.06, 0.5 and 1.6 are usual"
+            )
+        self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
+        self.lead_m, self.lead_rad, self.doubt = lead_m, lead_rad, doubt
+
+    def reset(self) -> None:
+        """It has no memory of its own."""
+
+    def propose(self, observation: Observation, assessment: Assessment) -> Proposal | None:
+        """The answer to the command that `score` assessed last; None where it heard none."""
+        heard = self.score.heard
+        return None if heard is None else single(self.target(observation, heard.command), Authority.ASSISTANT)
+
+    def target(self, observation: Observation, command: Array) -> Array:
+        """Joint positions (14,) for an operator who commands `command` (14,)."""
+        state = np.asarray(observation["state"])
+        places = self.learner.places(observation)
+        found = np.array(command, np.float32)
+        for hand, tool in enumerate(self.learner.scene.hands):
+            joints = slice(ARM_DIM * hand, ARM_DIM * hand + ARM_DIM - 1)
+            x, y = state[tool + 3 : tool + 6], state[tool + 6 : tool + 9]
+            at, turn = self._forward(state[joints])
+            base = np.stack([x, y, np.cross(x, y)], 1) @ turn.T  # base frame to world
+            origin = state[tool : tool + 3] - base @ at
+            leader, held = self._forward(command[joints])
+            away = base.T @ (places.position[hand] - origin) - leader
+            twist = rotation_vector(base.T @ places.rotation[hand] @ held.T)
+            pull = np.concatenate([
+                self._share(away, places.error_m[hand]) * _limited(away, self.lead_m),
+                self._share(twist, places.error_rad[hand]) * _limited(twist, self.lead_rad),
+            ])  # fmt: skip
+            J = self._jacobian(command[joints])
+            found[joints] += J.T @ np.linalg.solve(J @ J.T + DAMPING * np.eye(6), pull)
+        return found
+
+    def _share(self, away: Array, error: float) -> float:
+        """c in [0, 1] of a place that is `away` and known to within `error`."""
+        distance = float(np.linalg.norm(away))
+        return 0.0 if distance <= 0.0 else max(0.0, 1.0 - (self.doubt * float(error) / distance) ** 2)
+
+
+def rotation_vector(rotation: Array) -> Array:
+    """The rotation vector (3,) [rad] of a rotation (3, 3), its angle in [0, pi]."""
+    turn = np.array([
+        rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1],
+    ])  # fmt: skip
+    double_sine = float(np.linalg.norm(turn))
+    angle = float(np.arctan2(double_sine, np.trace(rotation) - 1.0))
+    if double_sine > 1e-6:
+        return turn * (angle / double_sine)
+    if angle < 1.0:
+        return np.zeros(3)
+    axis = np.sqrt(np.maximum(np.diag(rotation) + 1.0, 0.0) / 2.0)  # half a turn: either sense will do
+    return angle * axis
+
+
+def _limited(vector: Array, limit: float) -> Array:
+    return vector * min(1.0, limit / max(float(np.linalg.norm(vector)), 1e-12))

@@ -1,0 +1,278 @@
+"""Where the hands of successful people go next: what guided teleoperation pulls toward. The method is ours.
+
+A hand goes in straight lines between places: above a handle, at it, where it meets the other hand. Each such place is
+fixed to something: an object, the other tool, the room. A network says which, and where on it:
+
+    place_h = sum_k w_hk (p_k + R_k o_hk),   axes_h = sum_k w_hk R_k e_hk,   w_h = softmax
+
+over the frames k (position p_k, rotation R_k) of tools, objects and room, with offsets o and axes e of its own. It also
+says how far off it expects to be, s: the loss is the Gaussian log likelihood |place - next|^2 / 2 s^2 + 3 log s, each
+weighted by its s as it stands (beta-NLL, Seitzer et al. 2022, with beta 1/2 of variances), so that moments that cannot
+be told do not rule. Held-out episodes put s right by a factor for each hand.
+
+It sees poses and openings, and neither joints nor velocities nor the command: from a command it would learn that
+people go where they are going, which is no help to one who errs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from handrail.core.errors import CheckpointError, InvalidValueError
+from handrail.core.values import Array, Observation
+from handrail.nets import (
+    Mlp,
+    generator_text,
+    load_generator,
+    load_module,
+    load_optimizer,
+    module_arrays,
+    optimizer_arrays,
+)
+from handrail.store.trajectories import Trajectories
+
+from .next_place_data import NextPlaceSampler, PlaceBatch, Poses, Scene
+
+PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of near and far distances, of the room
+ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit
+MOST = 25.0  # squared errors in units of the expected one count at most so much where the factor is found
+PER_FRAME = 10  # weight, offset 3, axes 6
+
+
+@dataclass(frozen=True)
+class NextPlaceConfig:
+    """All values are ours.
+
+    Attributes:
+        updates, batch_size, learning_rate, weight_decay: of AdamW, its rate falling to 0 along a cosine.
+        hidden: of the network.
+        ahead: steps that a next place is ahead at most.
+        straight_m: [m] by which a way to it may leave the straight line.
+        grip_step: change of a commanded opening in a step from which on a grip changes.
+        slow_m: [m] a step, below which a hand waits (taken over `window` steps to each side).
+        wait, early: shortest wait, in steps; so many steps before its end the place behind it counts already.
+        window: see `slow_m`.
+        blur: share of a hand's motion in the next `blur_steps` by which it is moved in training.
+        blur_m: the same for one that stands still [m].
+        feature_noise: standard deviation of noise on the features in training.
+    """
+
+    updates: int = 3_000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    hidden: tuple[int, ...] = (256, 256)
+    ahead: int = 150
+    straight_m: float = 0.008
+    grip_step: float = 0.02
+    slow_m: float = 0.0004
+    wait: int = 35
+    early: int = 10
+    window: int = 5
+    blur: float = 0.2
+    blur_steps: int = 15
+    blur_m: float = 0.001
+    feature_noise: float = 0.03
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "batch_size", "ahead", "wait", "window"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"next place {name} is {getattr(self, name)}, must be at least 1: raise it")
+        if not 0 <= self.early < self.wait:
+            raise InvalidValueError(f"next place early is {self.early}, must be in [0, wait = {self.wait}): lower it")
+
+
+class Places(NamedTuple):
+    """Where H hands would go next, and how sure that is."""
+
+    position: Array  # (H, 3) [m]
+    rotation: Array  # (H, 3, 3)
+    error_m: Array  # (H,) root mean square error expected of `position`
+    error_rad: Array  # (H,) the same of `rotation`
+
+
+class NextPlaceNet(nn.Module):
+    """Features -> places and expected errors of every hand.
+
+    Buffers:
+        mean, scale: (R,) of what the poses do not say.
+        factors: (2, H) that held-out episodes put on the expected errors, of places and of axes.
+    """
+
+    def __init__(self, config: NextPlaceConfig, scene: Scene, generator: torch.Generator) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.factors: Tensor
+        self.scene = scene
+        hands, rest = len(scene.hands), len(scene.grips) + scene.others
+        pairs = hands * (scene.frames - 2)  # every hand as every other frame but the room sees it
+        width = POSE_FEATURES * (scene.frames - 1) + PAIR_FEATURES * pairs + rest
+        outputs = hands * (scene.frames * PER_FRAME + 2)
+        self.mlp = Mlp((width, *config.hidden, outputs), generator, "relu", output_gain=0.1)
+        self.register_buffer("mean", torch.zeros(rest))
+        self.register_buffer("scale", torch.ones(rest))
+        self.register_buffer("factors", torch.ones(2, hands))
+
+    def features(self, poses: Poses) -> Tensor:
+        """(B, D): every pose in the room, every hand as the other frames see it, near and far, and the rest."""
+        hands, frames = len(self.scene.hands), self.scene.frames - 1
+        p, r = poses.position[:, :frames], poses.rotation[:, :frames]
+        batch = len(p)
+        turned = np.swapaxes(r, 2, 3)  # world to frame
+        parts = [
+            ((p - np.asarray(self.scene.centre, np.float32)) / ROOM_M).reshape(batch, -1),
+            _axes(r).reshape(batch, -1),
+        ]
+        for hand in range(hands):
+            others = [frame for frame in range(frames) if frame != hand]
+            to = turned[:, others]
+            apart = (to @ (p[:, hand, None] - p[:, others])[..., None])[..., 0]
+            parts += [
+                (apart / FAR_M).reshape(batch, -1),
+                np.clip(apart / NEAR_M, -3.0, 3.0).reshape(batch, -1),
+                _axes(to @ r[:, hand, None]).reshape(batch, -1),
+            ]
+        rest = (torch.from_numpy(poses.rest) - self.mean) * self.scale
+        return torch.cat([torch.from_numpy(np.concatenate(parts, 1, dtype=np.float32)), rest.clamp(-5.0, 5.0)], 1)
+
+    def forward(self, features: Tensor, poses: Poses) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Positions (B, H, 3) [m], axes (B, H, 3, 2), and expected errors (B, H) [m] and (B, H) [rad], uncorrected."""
+        hands, frames = len(self.scene.hands), self.scene.frames
+        out = self.mlp(features)
+        said = out[:, : -2 * hands].view(-1, hands, frames, PER_FRAME)
+        raw_m, raw_rad = F.softplus(out[:, -2 * hands :]).view(-1, 2, hands).unbind(1)
+        p, r = torch.from_numpy(poses.position)[:, None], torch.from_numpy(poses.rotation)[:, None]
+        w = torch.softmax(said[..., 0], -1)[..., None]
+        columns = torch.cat([PLACE_M * said[..., None, 1:4], said[..., 4:].unflatten(-1, (2, 3))], -2).transpose(-1, -2)
+        seen = r @ columns  # (B, H, K, 3, 3): the offset and both axes in the world
+        position = (w * (p + seen[..., 0])).sum(2)
+        axes = (w[..., None] * seen[..., 1:]).sum(2)
+        return position, axes, ERROR_M[0] + ERROR_M[1] * raw_m, ERROR_RAD[0] + ERROR_RAD[1] * raw_rad
+
+
+class NextPlace:
+    """The learner.
+
+    Args:
+        config: frozen; belongs into the checkpoint's meta.
+        scene: where the poses are in an observation.
+        seed: fixes initial weights and every draw.
+    """
+
+    def __init__(self, config: NextPlaceConfig, scene: Scene, seed: int) -> None:
+        self.config, self.scene, self.updates = config, scene, 0
+        self.generator = torch.Generator().manual_seed(seed)
+        self.net = NextPlaceNet(config, scene, self.generator)
+        self._optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+
+    def fit_normaliser(self, data: Trajectories) -> None:
+        """Set the units of what the poses do not say, once, before the first update."""
+        rest = self.scene.poses(data.observation).rest
+        self.net.mean.copy_(torch.from_numpy(rest.mean(0)))
+        self.net.scale.copy_(torch.from_numpy(1.0 / np.maximum(rest.std(0), 0.01)))
+
+    def update(self, batch: PlaceBatch, metrics: bool = False) -> dict[str, float]:
+        """One AdamW step.
+
+        Args:
+            metrics: return losses and mean error; off, nothing is read back and the result is empty.
+        """
+        rate = 0.5 * self.config.learning_rate * (1.0 + np.cos(np.pi * min(1.0, self.updates / self.config.updates)))
+        self._optimizer.param_groups[0]["lr"] = rate
+        features = self.net.features(batch.poses)
+        features += self.config.feature_noise * torch.randn(features.shape, generator=self.generator)
+        off_m, off_rad, s_m, s_rad = self._errors(features, batch)
+        losses = {"place": _unsure(off_m, s_m, ERROR_M[1]), "axes": _unsure(off_rad, s_rad, ERROR_RAD[1])}
+        self._optimizer.zero_grad(set_to_none=True)
+        (losses["place"] + losses["axes"]).backward()
+        self._optimizer.step()
+        self.updates += 1
+        if not metrics:
+            return {}
+        means = {"error_m": off_m.sqrt(), "error_rad": off_rad.sqrt()}
+        found = {name: float(value.detach().mean()) for name, value in means.items()}
+        return found | {f"{name}_loss": float(value.detach()) for name, value in losses.items()}
+
+    @torch.no_grad()
+    def fit_errors(self, batch: PlaceBatch) -> None:
+        """Put the expected errors right on held-out moments, once, after training."""
+        off_m, off_rad, s_m, s_rad = self._errors(self.net.features(batch.poses), batch)
+        shares = [(off / s.square()).clamp(max=MOST).mean(0).sqrt() for off, s in ((off_m, s_m), (off_rad, s_rad))]
+        self.net.factors.copy_(torch.stack(shares))
+
+    @torch.no_grad()
+    def places(self, observation: Observation) -> Places:
+        """What one observation says."""
+        row = {key: np.asarray(observation[key], np.float32)[None] for key in ("state", "environment_state")}
+        poses = self.scene.poses(row)
+        position, axes, s_m, s_rad = (one[0].numpy() for one in self.net(self.net.features(poses), poses))
+        on_m, on_rad = self.net.factors.numpy()
+        return Places(position, _orthonormal(axes), on_m * s_m, on_rad * s_rad)
+
+    def _errors(self, features: Tensor, batch: PlaceBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Squared errors (B, H) [m^2] and [rad^2], and the expected errors [m] and [rad]."""
+        position, axes, s_m, s_rad = self.net(features, batch.poses)
+        off_m = (position - torch.from_numpy(batch.position)).square().sum(-1)
+        off_rad = 0.5 * (axes - torch.from_numpy(batch.axes)).square().sum((-1, -2))
+        return off_m, off_rad, s_m, s_rad
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Everything that a resumed run needs to go on bit for bit: (arrays, JSON values)."""
+        arrays = module_arrays("net", self.net) | optimizer_arrays("adam", self._optimizer)
+        return arrays, {"updates": self.updates, "generators": {"torch": generator_text(self.generator)}}
+
+    def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+        """Go on from `state()`; other keys in either mapping are ignored.
+
+        Raises:
+            CheckpointError: the network is of another shape.
+        """
+        if "net/mlp.0.weight" not in arrays:
+            raise CheckpointError("checkpoint holds no next places (net/mlp.0.weight): pass that of a NextPlace")
+        load_module("net", self.net, arrays)
+        load_optimizer("adam", self._optimizer, arrays)
+        self.updates = int(meta["updates"])
+        load_generator(self.generator, meta["generators"]["torch"])
+
+
+def train(learner: NextPlace, data: Trajectories, seed: int) -> None:
+    """Fit a learner to the successful episodes of `data`, every sixth of which is kept for the expected errors."""
+    learner.fit_normaliser(data)
+    sampler, rng = NextPlaceSampler(data, learner.scene, learner.config), np.random.default_rng([seed, 0x9EC7])
+    rows = sampler.part(held_out=False)
+    for _ in range(learner.config.updates):
+        learner.update(sampler.sample(rows, rng))
+    learner.fit_errors(sampler.rows(sampler.part(held_out=True)))
+
+
+POSE_FEATURES = 9  # position and axes in the room
+PAIR_FEATURES = 12  # far, near and axes
+
+
+def _unsure(off: Tensor, s: Tensor, unit: float) -> Tensor:
+    """Mean of s (|error|^2 / 2 s^2 + 3 log s), s in units, the first factor without gradient."""
+    s = s / unit
+    return (s.detach() * (0.5 * off / (s * unit).square() + 3.0 * s.log())).mean()
+
+
+def _axes(rotation: Array) -> Array:
+    """(..., 3, 3) -> (..., 6): x axis, then y axis."""
+    return np.swapaxes(rotation[..., :2], -1, -2).reshape(*rotation.shape[:-2], 6)
+
+
+def _orthonormal(axes: Array) -> Array:
+    """(H, 3, 2) mean axes -> rotations (H, 3, 3): x as it is, y made square to it (Gram-Schmidt)."""
+    x = axes[..., 0] / np.maximum(np.linalg.norm(axes[..., 0], axis=-1, keepdims=True), 1e-9)
+    y = axes[..., 1] - x * (x * axes[..., 1]).sum(-1, keepdims=True)
+    y = y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
+    return np.stack([x, y, np.cross(x, y)], -1)

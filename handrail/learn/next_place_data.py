@@ -1,0 +1,272 @@
+"""What `next_place.NextPlace` learns from: poses of hands and things, and the place to which each hand went next.
+
+The next place of a hand is the farthest one on its way that it reached in a straight line, before its grip changed and
+before it waited. All of it is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from handrail.core.errors import InvalidValueError
+from handrail.core.values import Array
+from handrail.store.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from .next_place import NextPlaceConfig
+
+POSE_DIM = 9  # position 3, x axis 3, y axis 3
+STRIDE = 3  # steps between the ends that are tried for a straight line
+ROWS = 4096  # at once: bounds the memory
+LEVER_M = 0.1  # a hand that is moved by d is turned by d / LEVER_M
+
+
+@dataclass(frozen=True, slots=True)
+class Poses:
+    """Frames of B moments: hands first, then objects, the room last; and what else there is to see."""
+
+    position: Array  # (B, K, 3) [m]
+    rotation: Array  # (B, K, 3, 3), columns are the axes
+    rest: Array  # (B, R) openings of the grippers, and what follows the objects' poses
+
+    def rows(self, index: Array) -> Poses:
+        return Poses(self.position[index], self.rotation[index], self.rest[index])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where an observation holds poses, each as position, x axis and y axis (9 numbers).
+
+    Attributes:
+        hands: first entry in "state" of each tool's pose.
+        grips: entry of each gripper's opening, in "state" and in the action.
+        objects: how many poses "environment_state" begins with.
+        others: how many numbers follow them.
+        centre: (x, y, z) [m] of the room's frame.
+    """
+
+    hands: tuple[int, ...]
+    grips: tuple[int, ...]
+    objects: int
+    others: int = 0
+    centre: tuple[float, float, float] = (0.0, 0.5, 0.15)
+
+    @property
+    def frames(self) -> int:
+        """K, the room included."""
+        return len(self.hands) + self.objects + 1
+
+    def poses(self, observation: Mapping[str, Array]) -> Poses:
+        """Of an observation batch.
+
+        Raises:
+            InvalidValueError: "environment_state" has another size.
+        """
+        state, things = observation["state"], observation["environment_state"]
+        split = POSE_DIM * self.objects
+        if things.shape[1] != split + self.others:
+            raise InvalidValueError(
+                f"environment_state has {things.shape[1]} entries, the scene {split + self.others}: describe this task"
+            )
+        hands = np.stack([state[:, at : at + POSE_DIM] for at in self.hands], 1)
+        found = np.concatenate([hands, things[:, :split].reshape(len(state), self.objects, POSE_DIM)], 1)
+        x, y = found[..., 3:6], found[..., 6:9]
+        room = np.broadcast_to(np.asarray(self.centre, np.float32), (len(state), 1, 3))
+        upright = np.broadcast_to(np.eye(3, dtype=np.float32), (len(state), 1, 3, 3))
+        rest = np.concatenate([state[:, list(self.grips)], things[:, split:]], 1)
+        return Poses(
+            np.concatenate([found[..., :3], room], 1),
+            np.concatenate([np.stack([x, y, np.cross(x, y)], -1), upright], 1),
+            rest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceBatch:
+    """Moments, and where the hands went next."""
+
+    poses: Poses
+    position: Array  # (B, hands, 3) [m] next
+    axes: Array  # (B, hands, 3, 2) x and y axis there
+
+
+class NextPlaceSampler:
+    """Draws moments of successful episodes, or of all where none succeeded, their poses made a little wrong.
+
+    They are wrong in the way in which people are: a hand that is off its way is off along with what it holds, by a
+    share of what it moves in the next moments: far where it travels, little where it works. What is learnt is then the
+    way back as well.
+
+    Args:
+        data: whole episodes.
+        scene: where the poses are.
+        config: the learner's.
+    """
+
+    def __init__(self, data: Trajectories, scene: Scene, config: NextPlaceConfig) -> None:
+        well = data.ended_well()
+        data = data.pieces(well) if well.any() else data
+        self.config, self.scene = config, scene
+        self.poses = scene.poses(data.observation)
+        hands = range(len(scene.hands))
+        steps = np.arange(len(data))
+        target = np.stack([next_places(self.poses.position[:, hand], data.action[:, scene.grips[hand]], data, config)
+                           for hand in hands], 1)  # fmt: skip
+        at = np.arange(len(hands))
+        self.position = self.poses.position[target, at]
+        self.axes = self.poses.rotation[target, at][..., :2]
+        self.held = held(self.poses, data, scene)
+        soon = np.minimum(steps + config.blur_steps, data.end_of(steps))
+        self._travel = np.linalg.norm(self.poses.position[soon] - self.poses.position, axis=2)[:, : len(hands)]
+        number = np.cumsum(data.last) - data.last  # (N,) which episode
+        self._number = number.astype(np.int64)
+
+    def part(self, held_out: bool) -> Array:
+        """Rows to train on, or those of every sixth episode, which are held out. Of a single episode, all are both."""
+        apart = self._number % 6 == 5
+        chosen = np.flatnonzero(apart == held_out)
+        return chosen if len(chosen) else np.arange(len(self._number))
+
+    def rows(self, index: Array) -> PlaceBatch:
+        """The moments at `index` (B,) as they were."""
+        return PlaceBatch(self.poses.rows(index), self.position[index], self.axes[index])
+
+    def sample(self, index: Array, rng: np.random.Generator) -> PlaceBatch:
+        """`config.batch_size` of the moments at `index`, drawn with replacement and moved."""
+        chosen = rng.choice(index, self.config.batch_size)
+        found = self.rows(chosen)
+        size = self.config.blur * self._travel[chosen] + self.config.blur_m
+        return replace(found, poses=moved(found.poses, self.held[chosen], size, rng))
+
+
+def next_places(way: Array, grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
+    """The row of each row's next place: (N,).
+
+    Args:
+        way: (N, 3) [m] positions of one hand.
+        grip: (N,) commanded opening of its gripper.
+    """
+    stops = changes(moving(grip, data, config)) | changes(waiting(way, data, config))
+    rows = np.arange(len(data))
+    limit = np.minimum(np.minimum(rows + config.ahead, data.end_of(rows)), _next(stops, data))
+    found = rows.copy()
+    for begin in range(0, len(data), ROWS):
+        part = rows[begin : begin + ROWS]
+        found[part] += _straight(way, part, limit[part] - part, config.straight_m)
+    return found
+
+
+def moving(grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
+    """Whether the commanded opening changes: (N,) bool."""
+    step = np.abs(np.diff(grip, prepend=grip[:1]))
+    return (step > config.grip_step) & ~_first(data)
+
+
+def waiting(way: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
+    """Whether a hand stands still for `wait` steps or more; the last `early` of them count as moving again: (N,)."""
+    rows = np.arange(len(data))
+    start, end = _start(data), data.end_of(rows)
+    low, high = np.maximum(rows - config.window, start), np.minimum(rows + config.window, end)
+    slow = np.linalg.norm(way[high] - way[low], axis=1) < config.slow_m * np.maximum(high - low, 1)
+    begins = np.flatnonzero(slow & (np.append(True, ~slow[:-1]) | _first(data)))
+    ends = np.flatnonzero(slow & (np.append(~slow[1:], True) | data.last)) + 1
+    found = np.zeros(len(data), bool)
+    for begin, over in zip(begins, ends, strict=True):
+        if over - begin >= config.wait:
+            found[begin : over - config.early] = True
+    return found
+
+
+def changes(state: Array) -> Array:
+    """Rows (N,) whose state differs from that of the row before."""
+    return np.diff(state, prepend=state[:1]) != 0
+
+
+def held(poses: Poses, data: Trajectories, scene: Scene) -> Array:
+    """Which object moves with which hand, or did so until the hand opened: (N, hands, objects) bool."""
+    rows, hands = np.arange(len(data)), len(scene.hands)
+    low, high = np.maximum(rows - 8, _start(data)), np.minimum(rows + 8, data.end_of(rows))
+    at, rotation = poses.position, poses.rotation
+    objects = at[:, hands:-1]
+    found = np.zeros((len(data), hands, scene.objects), bool)
+    travel = np.linalg.norm(objects[high] - objects[low], axis=2)
+    for hand in range(hands):
+        seen = np.einsum("bij,bki->bkj", rotation[:, hand], objects - at[:, hand, None])
+        slip = np.linalg.norm(seen[high] - seen[low], axis=2)
+        together = (travel > 0.004) & (slip < 0.35 * travel)
+        opens = np.diff(data.action[:, scene.grips[hand]], prepend=1.0) > 0.02
+        let_go = np.maximum.accumulate(np.where(opens | _first(data), rows, -1))
+        seized = np.maximum.accumulate(np.where(together, rows[:, None], -1), axis=0)
+        found[:, hand] = seized >= let_go[:, None]
+    return found
+
+
+def moved(poses: Poses, held: Array, size: Array, rng: np.random.Generator) -> Poses:
+    """Every hand moved and turned at random by about `size` (B, hands) [m], and what it holds (B, hands, objects)."""
+    position, rotation, hands = poses.position.copy(), poses.rotation.copy(), size.shape[1]
+    for hand in range(hands):
+        shift, turn = (size[:, hand, None] * rng.standard_normal((2, len(size), 3))).astype(np.float32)
+        centre = position[:, hand].copy()
+        along = np.zeros(position.shape[:2], bool)
+        along[:, hand] = True
+        along[:, hands:-1] = held[:, hand]
+        spin = turned_by(turn / LEVER_M)
+        arm = np.einsum("bij,bkj->bki", spin, position - centre[:, None]) + centre[:, None] + shift[:, None]
+        position = np.where(along[..., None], arm, position)
+        rotation = np.where(along[..., None, None], np.einsum("bij,bkjl->bkil", spin, rotation), rotation)
+    return Poses(position, rotation, poses.rest)
+
+
+def turned_by(vector: Array) -> Array:
+    """Rotations (B, 3, 3) by rotation vectors (B, 3) [rad] (Rodrigues)."""
+    angle = np.linalg.norm(vector, axis=1)[:, None, None]
+    x, y, z = (vector / np.maximum(angle[:, 0], 1e-9)).T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
+    turn = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross)
+    return turn.astype(np.float32)
+
+
+def _straight(way: Array, rows: Array, limit: Array, within: float) -> Array:
+    """How many steps from each row (B,) the way stays within so many metres of a straight line, at most `limit` (B,).
+
+    Ends are tried from the farthest on, every `STRIDE` steps, and one is good if the way neither leaves the line to it
+    nor comes before its beginning or beyond its end by more.
+    """
+    found = np.zeros(len(rows), np.int64)
+    end, open_ = limit.copy(), np.flatnonzero(limit > 0)
+    while len(open_):
+        longest = int(end[open_].max())
+        ahead = np.minimum(np.arange(longest + 1), end[open_, None])  # (O, L)
+        path = (way[rows[open_, None] + ahead] - way[rows[open_], None]).astype(np.float64)
+        goal = path[:, -1]
+        length = np.linalg.norm(goal, axis=1)
+        along = np.einsum("bli,bi->bl", path, goal / np.maximum(length, 1e-9)[:, None])
+        off = np.sqrt(np.maximum(np.square(path).sum(2) - np.square(along), 0.0)).max(1)
+        good = (off < within) & (-along.min(1) < within) & (along.max(1) - length < within)
+        found[open_[good]] = end[open_[good]]
+        open_ = open_[~good]
+        end[open_] = (end[open_] - 1) // STRIDE * STRIDE
+        open_ = open_[end[open_] > 0]
+    return found
+
+
+def _first(data: Trajectories) -> Array:
+    """Whether a row begins an episode: (N,) bool."""
+    return np.append(True, data.last[:-1])
+
+
+def _start(data: Trajectories) -> Array:
+    """The first row of each row's episode: (N,)."""
+    return np.maximum.accumulate(np.where(_first(data), np.arange(len(data)), 0))
+
+
+def _next(stops: Array, data: Trajectories) -> Array:
+    """The next row after each row that is a stop or ends the episode: (N,)."""
+    rows = np.arange(len(data))
+    stop = np.minimum.accumulate(np.where(stops, rows, len(data))[::-1])[::-1]
+    return np.minimum(np.append(stop[1:], len(data)), data.end_of(rows))
