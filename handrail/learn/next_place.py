@@ -56,9 +56,8 @@ class NextPlaceConfig:
         ahead: steps that a next place is ahead at most.
         straight_m: [m] by which a way to it may leave the straight line.
         grip_step: change of a commanded opening in a step from which on a grip changes.
-        slow_m: [m] a step, below which a hand waits (taken over `window` steps to each side).
-        wait, early: shortest wait, in steps; so many steps before its end the place behind it counts already.
-        window: see `slow_m`.
+        still_m, wait: a hand waits that stays within so many metres (the diagonal of a box) for so many steps.
+        early: so many steps before the end of a wait the place behind it counts already.
         blur: share of a hand's motion in the next `blur_steps` by which it is moved in training.
         blur_m: the same for one that stands still [m].
         feature_noise: standard deviation of noise on the features in training.
@@ -72,17 +71,16 @@ class NextPlaceConfig:
     ahead: int = 150
     straight_m: float = 0.008
     grip_step: float = 0.02
-    slow_m: float = 0.0004
+    still_m: float = 0.005
     wait: int = 35
     early: int = 10
-    window: int = 5
     blur: float = 0.2
     blur_steps: int = 15
     blur_m: float = 0.001
     feature_noise: float = 0.03
 
     def __post_init__(self) -> None:
-        for name in ("updates", "batch_size", "ahead", "wait", "window"):
+        for name in ("updates", "batch_size", "ahead", "wait"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"next place {name} is {getattr(self, name)}, must be at least 1: raise it")
         if not 0 <= self.early < self.wait:

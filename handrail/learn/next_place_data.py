@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 POSE_DIM = 9  # position 3, x axis 3, y axis 3
 STRIDE = 3  # steps between the ends that are tried for a straight line
 ROWS = 4096  # at once: bounds the memory
+APPROACH_M, SAME_WAY = 0.015, 0.7  # how a hand comes and goes is judged over so much; the cosine of the same direction
 LEVER_M = 0.1  # a hand that is moved by d is turned by d / LEVER_M
 
 
@@ -167,18 +168,42 @@ def moving(grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
 
 
 def waiting(way: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
-    """Whether a hand stands still for `wait` steps or more; the last `early` of them count as moving again: (N,)."""
-    rows = np.arange(len(data))
-    start, end = _start(data), data.end_of(rows)
-    low, high = np.maximum(rows - config.window, start), np.minimum(rows + config.window, end)
-    slow = np.linalg.norm(way[high] - way[low], axis=1) < config.slow_m * np.maximum(high - low, 1)
-    begins = np.flatnonzero(slow & (np.append(True, ~slow[:-1]) | _first(data)))
-    ends = np.flatnonzero(slow & (np.append(~slow[1:], True) | data.last)) + 1
-    found = np.zeros(len(data), bool)
-    for begin, over in zip(begins, ends, strict=True):
-        if over - begin >= config.wait:
-            found[begin : over - config.early] = True
+    """Whether a hand waits; the last `early` steps count as moving again: (N,) bool.
+
+    It waits where it stays put for `wait` steps or more and does not go on as it came: what moves on in the same
+    direction was only held up, by friction or by care.
+    """
+    found, length = np.zeros(len(data), bool), config.wait
+    for episode in data.episodes():
+        part = way[episode]
+        if len(part) < length:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(part, length, axis=0)  # (T - wait + 1, 3, wait)
+        begins = np.linalg.norm(np.ptp(windows, axis=2), axis=1) < config.still_m
+        still = np.zeros(len(part), bool)
+        for begin in np.flatnonzero(begins):
+            still[begin : begin + length] = True
+        for begin, end in _runs(still):
+            if not _goes_on(part, begin, end):
+                found[episode.start + begin : episode.start + end - config.early] = True
     return found
+
+
+def _goes_on(way: Array, begin: int, end: int) -> bool:
+    """Whether the way leaves the rows from `begin` up to `end` in about the direction in which it came there."""
+    before, after = way[:begin] - way[begin], way[end:] - way[end - 1]
+    came = np.flatnonzero(np.linalg.norm(before, axis=1) > APPROACH_M)
+    leaves = np.flatnonzero(np.linalg.norm(after, axis=1) > APPROACH_M)
+    if not len(came) or not len(leaves):
+        return False
+    one, other = -before[came[-1]], after[leaves[0]]
+    return float(one @ other) > SAME_WAY * float(np.linalg.norm(one) * np.linalg.norm(other))
+
+
+def _runs(state: Array) -> list[tuple[int, int]]:
+    """Begin and end of each run of rows where `state` (N,) holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], state, [False]]).astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def changes(state: Array) -> Array:
