@@ -4,18 +4,23 @@ The pull starts from the leader, which is where the operator's hand is. The foll
 written as "where the arm is, plus a displacement", a short pull would draw the hand back. It is shorter the less sure
 the place is, by c = max(0, 1 - (doubt e / d)^2), d its distance and e the error that is expected of it: where the
 place might as well be here, nothing is felt, and fine work is left to the operator.
+
+Of several ways that a hand may go, the operator's motion says which: q_m becomes q_m exp(kappa u . d_m), normalised, u
+the direction in which their hand has moved of late and d_m that of the place (von Mises and Fisher's distribution).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from handrail.core.contracts import single
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array, Assessment, Authority, Observation, Proposal
-from handrail.learn.next_place import NextPlace
+from handrail.learn.next_place import NextPlace, Places, Ways
 
 from .success_score import SuccessScore
 
@@ -23,6 +28,16 @@ Forward = Callable[[Array], tuple[Array, Array]]
 Jacobian = Callable[[Array], Array]
 ARM_DIM = 7
 DAMPING = 1e-4  # of the inverse Jacobian
+LATELY = 10  # steps
+SLOW_M = 0.003  # motion in `LATELY` steps below which its direction says less, in proportion
+
+
+class Hand(NamedTuple):
+    """One of the operator's hands, in the world."""
+
+    position: Array  # (3,) [m]
+    rotation: Array  # (3, 3)
+    base: Array  # (3, 3) axes of its arm's base
 
 
 class PlaceGuide:
@@ -37,9 +52,10 @@ class PlaceGuide:
         jacobian: joints (6,) -> (6, 6) of the same, linear velocity first.
         lead_m, lead_rad: longest pull and turn.
         doubt: expected errors within which a place counts as here.
+        kappa: how much the direction of a motion says about where it leads.
 
     Raises:
-        InvalidValueError: a length is not above 0, or doubt is negative.
+        InvalidValueError: a length is not above 0, or doubt or kappa is negative.
     """
 
     def __init__(
@@ -51,16 +67,21 @@ class PlaceGuide:
         lead_m: float = 0.06,
         lead_rad: float = 0.5,
         doubt: float = 1.6,
+        kappa: float = 4.0,
     ) -> None:
-        if not (lead_m > 0.0 and lead_rad > 0.0 and doubt >= 0.0):
+        if not (lead_m > 0.0 and lead_rad > 0.0 and doubt >= 0.0 and kappa >= 0.0):
             raise InvalidValueError(
-                f"lead_m {lead_m} and lead_rad {lead_rad} must be > 0, doubt {doubt} >= 0: 0.06, 0.5 and 1.6 are usual"
+                f"lead_m {lead_m} and lead_rad {lead_rad} must be > 0, doubt {doubt} and kappa {kappa} >= 0: "
+                "0.06, 0.5, 1.6 and 4 are usual"
             )
         self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
-        self.lead_m, self.lead_rad, self.doubt = lead_m, lead_rad, doubt
+        self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
+        self.hands = len(learner.scene.hands)
+        self._been: deque[Array] = deque(maxlen=LATELY + 1)
 
     def reset(self) -> None:
-        """It has no memory of its own."""
+        """Forget where the operator's hands have been."""
+        self._been.clear()
 
     def propose(self, observation: Observation, assessment: Assessment) -> Proposal | None:
         """The answer to the command that `score` assessed last; None where it heard none."""
@@ -68,26 +89,41 @@ class PlaceGuide:
         return None if heard is None else single(self.target(observation, heard.command), Authority.ASSISTANT)
 
     def target(self, observation: Observation, command: Array) -> Array:
-        """Joint positions (14,) for an operator who commands `command` (14,)."""
-        state = np.asarray(observation["state"])
-        places = self.learner.places(observation)
+        """Joint positions (14,) for an operator who commands `command` (14,) now."""
+        held = [self._hand(np.asarray(observation["state"]), command, hand) for hand in range(self.hands)]
+        places = self._chosen(self.learner.ways(observation), np.array([hand.position for hand in held]))
         found = np.array(command, np.float32)
-        for hand, tool in enumerate(self.learner.scene.hands):
-            joints = slice(ARM_DIM * hand, ARM_DIM * hand + ARM_DIM - 1)
-            x, y = state[tool + 3 : tool + 6], state[tool + 6 : tool + 9]
-            at, turn = self._forward(state[joints])
-            base = np.stack([x, y, np.cross(x, y)], 1) @ turn.T  # base frame to world
-            origin = state[tool : tool + 3] - base @ at
-            leader, held = self._forward(command[joints])
-            away = base.T @ (places.position[hand] - origin) - leader
-            twist = rotation_vector(base.T @ places.rotation[hand] @ held.T)
+        for number, hand in enumerate(held):
+            away = places.position[number] - hand.position
+            twist = rotation_vector(places.rotation[number] @ hand.rotation.T)
             pull = np.concatenate([
-                self._share(away, places.error_m[hand]) * _limited(away, self.lead_m),
-                self._share(twist, places.error_rad[hand]) * _limited(twist, self.lead_rad),
+                hand.base.T @ (self._share(away, places.error_m[number]) * _limited(away, self.lead_m)),
+                hand.base.T @ (self._share(twist, places.error_rad[number]) * _limited(twist, self.lead_rad)),
             ])  # fmt: skip
+            joints = slice(ARM_DIM * number, ARM_DIM * number + ARM_DIM - 1)
             J = self._jacobian(command[joints])
             found[joints] += J.T @ np.linalg.solve(J @ J.T + DAMPING * np.eye(6), pull)
         return found
+
+    def _hand(self, state: Array, command: Array, hand: int) -> Hand:
+        """Where the operator holds a tool, by where the follower's is and by how much further the leader's arm is."""
+        joints, tool = slice(ARM_DIM * hand, ARM_DIM * hand + ARM_DIM - 1), self.learner.scene.hands[hand]
+        x, y = state[tool + 3 : tool + 6], state[tool + 6 : tool + 9]
+        at, turn = self._forward(state[joints])
+        base = np.stack([x, y, np.cross(x, y)], 1) @ turn.T
+        leader, rotation = self._forward(command[joints])
+        return Hand(state[tool : tool + 3] + base @ (leader - at), base @ rotation, base)
+
+    def _chosen(self, ways: Ways, hands: Array) -> Places:
+        """The ways that hands (H, 3) seem to go."""
+        self._been.append(hands)
+        motion = hands - self._been[0]
+        size = np.linalg.norm(motion, axis=1)
+        u = motion / np.maximum(size, SLOW_M)[:, None]
+        away = ways.position - hands[:, None]
+        d = away / np.maximum(np.linalg.norm(away, axis=2), 1e-9)[..., None]
+        q = ways.probability * np.exp(self.kappa * np.einsum("hmi,hi->hm", d, u))
+        return ways.merged(q / q.sum(1, keepdims=True))
 
     def _share(self, away: Array, error: float) -> float:
         """c in [0, 1] of a place that is `away` and known to within `error`."""

@@ -3,15 +3,20 @@
 A hand goes in straight lines between places: above a handle, at it, where it meets the other hand. Each such place is
 fixed to something: an object, the other tool, the room. A network says which, and where on it:
 
-    place_h = sum_k w_hk (p_k + R_k o_hk),   axes_h = sum_k w_hk R_k e_hk,   w_h = softmax
+    place_hm = sum_k w_hmk (p_k + R_k o_hmk),   axes_hm = sum_k w_hmk R_k e_hmk,   w_hm = softmax
 
-over the frames k (position p_k, rotation R_k) of tools, objects and room, with offsets o and axes e of its own. It also
-says how far off it expects to be, s: the loss is the Gaussian log likelihood |place - next|^2 / 2 s^2 + 3 log s, each
-weighted by its s as it stands (beta-NLL, Seitzer et al. 2022, with beta 1/2 of variances), so that moments that cannot
-be told do not rule. Held-out episodes put s right by a factor for each hand.
+over the frames k (position p_k, rotation R_k) of tools, objects and room, with offsets o and axes e of its own; and it
+says so for several ways m that a hand h may go, for goals differ and are nowhere to be seen. For each way it gives a
+probability q and how far off it expects to be, s. The loss is that of a mixture of Gaussians, by responsibilities (EM):
+
+    r_hm ~ q_hm N(next | place_hm, s_hm),   sum_m r_hm [s_hm (|place_hm - next|^2 / 2 s_hm^2 + 3 log s_hm) - c log q_hm]
+
+with r and the factor s without gradient. The factor (beta-NLL, Seitzer et al. 2022, with beta 1/2 of variances) keeps
+moments that cannot be told from ruling. Held-out episodes put s right by a factor for each hand.
 
 It sees poses and openings, and neither joints nor velocities nor the command: from a command it would learn that
-people go where they are going, which is no help to one who errs.
+people go where they are going, which is no help to one who errs. Which of its ways a person goes is for the guide to
+hear from their motion.
 """
 
 from __future__ import annotations
@@ -44,6 +49,8 @@ PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of 
 ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit
 MOST = 25.0  # squared errors in units of the expected one count at most so much where the factor is found
 PER_FRAME = 10  # weight, offset 3, axes 6
+PER_WAY = 3  # probability, and the expected errors of place and axes
+CHOICE = 0.2  # c, weight of the ways' probabilities in the loss
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class NextPlaceConfig:
     Attributes:
         updates, batch_size, learning_rate, weight_decay: of AdamW, its rate falling to 0 along a cosine.
         hidden: of the network.
+        ways: M, that a hand may go at any moment.
         ahead: steps that a next place is ahead at most.
         straight_m: [m] by which a way to it may leave the straight line.
         grip_step: change of a commanded opening in a step from which on a grip changes.
@@ -68,6 +76,7 @@ class NextPlaceConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     hidden: tuple[int, ...] = (256, 256)
+    ways: int = 3
     ahead: int = 150
     straight_m: float = 0.008
     grip_step: float = 0.02
@@ -80,7 +89,7 @@ class NextPlaceConfig:
     feature_noise: float = 0.03
 
     def __post_init__(self) -> None:
-        for name in ("updates", "batch_size", "ahead", "wait"):
+        for name in ("updates", "batch_size", "ways", "ahead", "wait"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"next place {name} is {getattr(self, name)}, must be at least 1: raise it")
         if not 0 <= self.early < self.wait:
@@ -96,8 +105,45 @@ class Places(NamedTuple):
     error_rad: Array  # (H,) the same of `rotation`
 
 
+class Ways(NamedTuple):
+    """The M ways that each of H hands may go."""
+
+    position: Array  # (H, M, 3) [m]
+    axes: Array  # (H, M, 3, 2) x and y axis, as they were averaged
+    error_m: Array  # (H, M) root mean square error expected if this is the way
+    error_rad: Array  # (H, M)
+    probability: Array  # (H, M)
+
+    def merged(self, probability: Array | None = None) -> Places:
+        """One place a hand, by other probabilities (H, M) if they are given.
+
+        Ways that lead apart make the error large, unless one of them is the only likely one (law of total variance).
+        """
+        q = (self.probability if probability is None else probability)[..., None]
+        position, axes = (q * self.position).sum(1), (q[..., None] * self.axes).sum(1)
+        apart_m = np.square(self.position - position[:, None]).sum(-1)
+        apart_rad = 0.5 * np.square(self.axes - axes[:, None]).sum((-2, -1))
+        q = q[..., 0]
+        return Places(
+            position,
+            _orthonormal(axes),
+            np.sqrt((q * (np.square(self.error_m) + apart_m)).sum(1)),
+            np.sqrt((q * (np.square(self.error_rad) + apart_rad)).sum(1)),
+        )
+
+
+class Said(NamedTuple):
+    """What the network says of a batch, its errors not yet put right."""
+
+    position: Tensor  # (B, H, M, 3)
+    axes: Tensor  # (B, H, M, 3, 2)
+    s_m: Tensor  # (B, H, M)
+    s_rad: Tensor  # (B, H, M)
+    log_q: Tensor  # (B, H, M)
+
+
 class NextPlaceNet(nn.Module):
-    """Features -> places and expected errors of every hand.
+    """Features -> what it says of every hand.
 
     Buffers:
         mean, scale: (R,) of what the poses do not say.
@@ -109,11 +155,11 @@ class NextPlaceNet(nn.Module):
         self.mean: Tensor
         self.scale: Tensor
         self.factors: Tensor
-        self.scene = scene
+        self.scene, self.ways = scene, config.ways
         hands, rest = len(scene.hands), len(scene.grips) + scene.others
         pairs = hands * (scene.frames - 2)  # every hand as every other frame but the room sees it
         width = POSE_FEATURES * (scene.frames - 1) + PAIR_FEATURES * pairs + rest
-        outputs = hands * (scene.frames * PER_FRAME + 2)
+        outputs = hands * config.ways * (scene.frames * PER_FRAME + PER_WAY)
         self.mlp = Mlp((width, *config.hidden, outputs), generator, "relu", output_gain=0.1)
         self.register_buffer("mean", torch.zeros(rest))
         self.register_buffer("scale", torch.ones(rest))
@@ -141,19 +187,23 @@ class NextPlaceNet(nn.Module):
         rest = (torch.from_numpy(poses.rest) - self.mean) * self.scale
         return torch.cat([torch.from_numpy(np.concatenate(parts, 1, dtype=np.float32)), rest.clamp(-5.0, 5.0)], 1)
 
-    def forward(self, features: Tensor, poses: Poses) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Positions (B, H, 3) [m], axes (B, H, 3, 2), and expected errors (B, H) [m] and (B, H) [rad], uncorrected."""
-        hands, frames = len(self.scene.hands), self.scene.frames
-        out = self.mlp(features)
-        said = out[:, : -2 * hands].view(-1, hands, frames, PER_FRAME)
-        raw_m, raw_rad = F.softplus(out[:, -2 * hands :]).view(-1, 2, hands).unbind(1)
-        p, r = torch.from_numpy(poses.position)[:, None], torch.from_numpy(poses.rotation)[:, None]
-        w = torch.softmax(said[..., 0], -1)[..., None]
-        columns = torch.cat([PLACE_M * said[..., None, 1:4], said[..., 4:].unflatten(-1, (2, 3))], -2).transpose(-1, -2)
-        seen = r @ columns  # (B, H, K, 3, 3): the offset and both axes in the world
-        position = (w * (p + seen[..., 0])).sum(2)
-        axes = (w[..., None] * seen[..., 1:]).sum(2)
-        return position, axes, ERROR_M[0] + ERROR_M[1] * raw_m, ERROR_RAD[0] + ERROR_RAD[1] * raw_rad
+    def forward(self, features: Tensor, poses: Poses) -> Said:
+        frames = self.scene.frames
+        out = self.mlp(features).unflatten(1, (len(self.scene.hands), self.ways, frames * PER_FRAME + PER_WAY))
+        on_frames, on_way = out.split((frames * PER_FRAME, PER_WAY), -1)
+        on_frames = on_frames.unflatten(-1, (frames, PER_FRAME))  # (B, H, M, K, 10)
+        p, r = (torch.from_numpy(one)[:, None, None] for one in (poses.position, poses.rotation))
+        w = torch.softmax(on_frames[..., 0], -1)[..., None]
+        offset, axes = PLACE_M * on_frames[..., None, 1:4], on_frames[..., 4:].unflatten(-1, (2, 3))
+        seen = r @ torch.cat([offset, axes], -2).transpose(-1, -2)  # (B, H, M, K, 3, 3): in the world
+        s_m, s_rad = F.softplus(on_way[..., 1:]).unbind(-1)
+        return Said(
+            (w * (p + seen[..., 0])).sum(3),
+            (w[..., None] * seen[..., 1:]).sum(3),
+            ERROR_M[0] + ERROR_M[1] * s_m,
+            ERROR_RAD[0] + ERROR_RAD[1] * s_rad,
+            torch.log_softmax(on_way[..., 0], -1),
+        )
 
 
 class NextPlace:
@@ -189,40 +239,40 @@ class NextPlace:
         self._optimizer.param_groups[0]["lr"] = rate
         features = self.net.features(batch.poses)
         features += self.config.feature_noise * torch.randn(features.shape, generator=self.generator)
-        off_m, off_rad, s_m, s_rad = self._errors(features, batch)
-        losses = {"place": _unsure(off_m, s_m, ERROR_M[1]), "axes": _unsure(off_rad, s_rad, ERROR_RAD[1])}
+        said = self.net(features, batch.poses)
+        off_m, off_rad, r = _judged(said, batch)
+        losses = {
+            "place": (r * _unsure(off_m, said.s_m, ERROR_M[1])).sum(-1).mean(),
+            "axes": (r * _unsure(off_rad, said.s_rad, ERROR_RAD[1])).sum(-1).mean(),
+            "choice": -CHOICE * (r * said.log_q).sum(-1).mean(),
+        }
         self._optimizer.zero_grad(set_to_none=True)
-        (losses["place"] + losses["axes"]).backward()
+        torch.stack(list(losses.values())).sum().backward()
         self._optimizer.step()
         self.updates += 1
         if not metrics:
             return {}
-        means = {"error_m": off_m.sqrt(), "error_rad": off_rad.sqrt()}
+        means = {"error_m": (r * off_m).sum(-1).sqrt(), "error_rad": (r * off_rad).sum(-1).sqrt()}
         found = {name: float(value.detach().mean()) for name, value in means.items()}
         return found | {f"{name}_loss": float(value.detach()) for name, value in losses.items()}
 
     @torch.no_grad()
     def fit_errors(self, batch: PlaceBatch) -> None:
         """Put the expected errors right on held-out moments, once, after training."""
-        off_m, off_rad, s_m, s_rad = self._errors(self.net.features(batch.poses), batch)
-        shares = [(off / s.square()).clamp(max=MOST).mean(0).sqrt() for off, s in ((off_m, s_m), (off_rad, s_rad))]
+        said = self.net(self.net.features(batch.poses), batch.poses)
+        off_m, off_rad, r = _judged(said, batch)
+        pairs = ((off_m, said.s_m), (off_rad, said.s_rad))
+        shares = [(r * (off / s.square()).clamp(max=MOST)).sum(-1).mean(0).sqrt() for off, s in pairs]
         self.net.factors.copy_(torch.stack(shares))
 
     @torch.no_grad()
-    def places(self, observation: Observation) -> Places:
+    def ways(self, observation: Observation) -> Ways:
         """What one observation says."""
         row = {key: np.asarray(observation[key], np.float32)[None] for key in ("state", "environment_state")}
         poses = self.scene.poses(row)
-        position, axes, s_m, s_rad = (one[0].numpy() for one in self.net(self.net.features(poses), poses))
-        on_m, on_rad = self.net.factors.numpy()
-        return Places(position, _orthonormal(axes), on_m * s_m, on_rad * s_rad)
-
-    def _errors(self, features: Tensor, batch: PlaceBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Squared errors (B, H) [m^2] and [rad^2], and the expected errors [m] and [rad]."""
-        position, axes, s_m, s_rad = self.net(features, batch.poses)
-        off_m = (position - torch.from_numpy(batch.position)).square().sum(-1)
-        off_rad = 0.5 * (axes - torch.from_numpy(batch.axes)).square().sum((-1, -2))
-        return off_m, off_rad, s_m, s_rad
+        position, axes, s_m, s_rad, log_q = (one[0].numpy() for one in self.net(self.net.features(poses), poses))
+        on_m, on_rad = self.net.factors.numpy()[..., None]
+        return Ways(position, axes, on_m * s_m, on_rad * s_rad, np.exp(log_q))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Everything that a resumed run needs to go on bit for bit: (arrays, JSON values)."""
@@ -257,10 +307,18 @@ POSE_FEATURES = 9  # position and axes in the room
 PAIR_FEATURES = 12  # far, near and axes
 
 
+def _judged(said: Said, batch: PlaceBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Squared errors (B, H, M) [m^2] and [rad^2], and the responsibilities (B, H, M), without gradient."""
+    off_m = (said.position - torch.from_numpy(batch.position)[:, :, None]).square().sum(-1)
+    off_rad = 0.5 * (said.axes - torch.from_numpy(batch.axes)[:, :, None]).square().sum((-1, -2))
+    likely = said.log_q - 0.5 * off_m / said.s_m.square() - 3.0 * said.s_m.log()
+    return off_m, off_rad, torch.softmax(likely.detach(), -1)
+
+
 def _unsure(off: Tensor, s: Tensor, unit: float) -> Tensor:
-    """Mean of s (|error|^2 / 2 s^2 + 3 log s), s in units, the first factor without gradient."""
-    s = s / unit
-    return (s.detach() * (0.5 * off / (s * unit).square() + 3.0 * s.log())).mean()
+    """s (|error|^2 / 2 s^2 + 3 log s), s in units, the first factor without gradient."""
+    in_units = s / unit
+    return in_units.detach() * (0.5 * off / s.square() + 3.0 * in_units.log())
 
 
 def _axes(rotation: Array) -> Array:
