@@ -5,8 +5,8 @@ written as "where the arm is, plus a displacement", a short pull would draw the 
 the place is, by c = max(0, 1 - (doubt e / d)^2), d its distance and e the error that is expected of it: where the
 place might as well be here, nothing is felt, and fine work is left to the operator.
 
-Of several ways that a hand may go, the operator's motion says which: q_m becomes q_m exp(kappa u . d_m), normalised, u
-the direction in which their hand has moved of late and d_m that of the place (von Mises and Fisher's distribution).
+Of several ways that the hands may go, their motion says which: q_m becomes q_m exp(kappa sum_h u_h . d_mh), normalised,
+u the direction in which a hand has moved of late and d that of its place (von Mises and Fisher's distribution).
 """
 
 from __future__ import annotations
@@ -120,10 +120,10 @@ class PlaceGuide:
         motion = hands - self._been[0]
         size = np.linalg.norm(motion, axis=1)
         u = motion / np.maximum(size, SLOW_M)[:, None]
-        away = ways.position - hands[:, None]
+        away = ways.position - hands
         d = away / np.maximum(np.linalg.norm(away, axis=2), 1e-9)[..., None]
-        q = ways.probability * np.exp(self.kappa * np.einsum("hmi,hi->hm", d, u))
-        return ways.merged(q / q.sum(1, keepdims=True))
+        q = ways.probability * np.exp(self.kappa * (d * u).sum((1, 2)))
+        return ways.merged(q / q.sum())
 
     def _share(self, away: Array, error: float) -> float:
         """c in [0, 1] of a place that is `away` and known to within `error`."""

@@ -3,13 +3,14 @@
 A hand goes in straight lines between places: above a handle, at it, where it meets the other hand. Each such place is
 fixed to something: an object, the other tool, the room. A network says which, and where on it:
 
-    place_hm = sum_k w_hmk (p_k + R_k o_hmk),   axes_hm = sum_k w_hmk R_k e_hmk,   w_hm = softmax
+    place_mh = sum_k w_mhk (p_k + R_k o_mhk),   axes_mh = sum_k w_mhk R_k e_mhk,   w_mh = softmax
 
 over the frames k (position p_k, rotation R_k) of tools, objects and room, with offsets o and axes e of its own; and it
-says so for several ways m that a hand h may go, for goals differ and are nowhere to be seen. For each way it gives a
-probability q and how far off it expects to be, s. The loss is that of a mixture of Gaussians, by responsibilities (EM):
+says so for several ways m that the hands h together may go, for goals differ and are nowhere to be seen. For each way
+it gives a probability q and how far off it expects to be, s. The loss is that of a mixture of Gaussians (EM):
 
-    r_hm ~ q_hm N(next | place_hm, s_hm),   sum_m r_hm [s_hm (|place_hm - next|^2 / 2 s_hm^2 + 3 log s_hm) - c log q_hm]
+    r_m ~ q_m prod_h N(next_h | place_mh, s_mh)
+    L = sum_m r_m [sum_h s_mh (|place_mh - next_h|^2 / 2 s_mh^2 + 3 log s_mh) - c log q_m]
 
 with r and the factor s without gradient. The factor (beta-NLL, Seitzer et al. 2022, with beta 1/2 of variances) keeps
 moments that cannot be told from ruling. Held-out episodes put s right by a factor for each hand.
@@ -49,7 +50,6 @@ PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of 
 ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit
 MOST = 25.0  # squared errors in units of the expected one count at most so much where the factor is found
 PER_FRAME = 10  # weight, offset 3, axes 6
-PER_WAY = 3  # probability, and the expected errors of place and axes
 CHOICE = 0.2  # c, weight of the ways' probabilities in the loss
 
 
@@ -60,7 +60,7 @@ class NextPlaceConfig:
     Attributes:
         updates, batch_size, learning_rate, weight_decay: of AdamW, its rate falling to 0 along a cosine.
         hidden: of the network.
-        ways: M, that a hand may go at any moment.
+        ways: M, that the hands may go at any moment.
         ahead: steps that a next place is ahead at most.
         straight_m: [m] by which a way to it may leave the straight line.
         grip_step: change of a commanded opening in a step from which on a grip changes.
@@ -106,40 +106,39 @@ class Places(NamedTuple):
 
 
 class Ways(NamedTuple):
-    """The M ways that each of H hands may go."""
+    """The M ways that H hands together may go."""
 
-    position: Array  # (H, M, 3) [m]
-    axes: Array  # (H, M, 3, 2) x and y axis, as they were averaged
-    error_m: Array  # (H, M) root mean square error expected if this is the way
-    error_rad: Array  # (H, M)
-    probability: Array  # (H, M)
+    position: Array  # (M, H, 3) [m]
+    axes: Array  # (M, H, 3, 2) x and y axis, as they were averaged
+    error_m: Array  # (M, H) root mean square error expected if this is the way
+    error_rad: Array  # (M, H)
+    probability: Array  # (M,)
 
     def merged(self, probability: Array | None = None) -> Places:
-        """One place a hand, by other probabilities (H, M) if they are given.
+        """One place a hand, by other probabilities (M,) if they are given.
 
         Ways that lead apart make the error large, unless one of them is the only likely one (law of total variance).
         """
-        q = (self.probability if probability is None else probability)[..., None]
-        position, axes = (q * self.position).sum(1), (q[..., None] * self.axes).sum(1)
-        apart_m = np.square(self.position - position[:, None]).sum(-1)
-        apart_rad = 0.5 * np.square(self.axes - axes[:, None]).sum((-2, -1))
-        q = q[..., 0]
+        q = self.probability if probability is None else probability
+        position, axes = (np.tensordot(q, one, 1) for one in (self.position, self.axes))
+        apart_m = np.square(self.position - position).sum(-1)
+        apart_rad = 0.5 * np.square(self.axes - axes).sum((-2, -1))
         return Places(
             position,
             _orthonormal(axes),
-            np.sqrt((q * (np.square(self.error_m) + apart_m)).sum(1)),
-            np.sqrt((q * (np.square(self.error_rad) + apart_rad)).sum(1)),
+            np.sqrt(q @ (np.square(self.error_m) + apart_m)),
+            np.sqrt(q @ (np.square(self.error_rad) + apart_rad)),
         )
 
 
 class Said(NamedTuple):
     """What the network says of a batch, its errors not yet put right."""
 
-    position: Tensor  # (B, H, M, 3)
-    axes: Tensor  # (B, H, M, 3, 2)
-    s_m: Tensor  # (B, H, M)
-    s_rad: Tensor  # (B, H, M)
-    log_q: Tensor  # (B, H, M)
+    position: Tensor  # (B, M, H, 3)
+    axes: Tensor  # (B, M, H, 3, 2)
+    s_m: Tensor  # (B, M, H)
+    s_rad: Tensor  # (B, M, H)
+    log_q: Tensor  # (B, M)
 
 
 class NextPlaceNet(nn.Module):
@@ -159,7 +158,7 @@ class NextPlaceNet(nn.Module):
         hands, rest = len(scene.hands), len(scene.grips) + scene.others
         pairs = hands * (scene.frames - 2)  # every hand as every other frame but the room sees it
         width = POSE_FEATURES * (scene.frames - 1) + PAIR_FEATURES * pairs + rest
-        outputs = hands * config.ways * (scene.frames * PER_FRAME + PER_WAY)
+        outputs = config.ways * (hands * (scene.frames * PER_FRAME + 2) + 1)
         self.mlp = Mlp((width, *config.hidden, outputs), generator, "relu", output_gain=0.1)
         self.register_buffer("mean", torch.zeros(rest))
         self.register_buffer("scale", torch.ones(rest))
@@ -188,21 +187,21 @@ class NextPlaceNet(nn.Module):
         return torch.cat([torch.from_numpy(np.concatenate(parts, 1, dtype=np.float32)), rest.clamp(-5.0, 5.0)], 1)
 
     def forward(self, features: Tensor, poses: Poses) -> Said:
-        frames = self.scene.frames
-        out = self.mlp(features).unflatten(1, (len(self.scene.hands), self.ways, frames * PER_FRAME + PER_WAY))
-        on_frames, on_way = out.split((frames * PER_FRAME, PER_WAY), -1)
-        on_frames = on_frames.unflatten(-1, (frames, PER_FRAME))  # (B, H, M, K, 10)
+        hands, on_hand = len(self.scene.hands), self.scene.frames * PER_FRAME + 2
+        out = self.mlp(features).unflatten(1, (self.ways, hands * on_hand + 1))
+        by_hand = out[..., 1:].unflatten(-1, (hands, on_hand))
+        on_frames = by_hand[..., 2:].unflatten(-1, (self.scene.frames, PER_FRAME))  # (B, M, H, K, 10)
         p, r = (torch.from_numpy(one)[:, None, None] for one in (poses.position, poses.rotation))
         w = torch.softmax(on_frames[..., 0], -1)[..., None]
         offset, axes = PLACE_M * on_frames[..., None, 1:4], on_frames[..., 4:].unflatten(-1, (2, 3))
-        seen = r @ torch.cat([offset, axes], -2).transpose(-1, -2)  # (B, H, M, K, 3, 3): in the world
-        s_m, s_rad = F.softplus(on_way[..., 1:]).unbind(-1)
+        seen = r @ torch.cat([offset, axes], -2).transpose(-1, -2)  # (B, M, H, K, 3, 3): in the world
+        s_m, s_rad = F.softplus(by_hand[..., :2]).unbind(-1)
         return Said(
             (w * (p + seen[..., 0])).sum(3),
             (w[..., None] * seen[..., 1:]).sum(3),
             ERROR_M[0] + ERROR_M[1] * s_m,
             ERROR_RAD[0] + ERROR_RAD[1] * s_rad,
-            torch.log_softmax(on_way[..., 0], -1),
+            torch.log_softmax(out[..., 0], -1),
         )
 
 
@@ -242,8 +241,8 @@ class NextPlace:
         said = self.net(features, batch.poses)
         off_m, off_rad, r = _judged(said, batch)
         losses = {
-            "place": (r * _unsure(off_m, said.s_m, ERROR_M[1])).sum(-1).mean(),
-            "axes": (r * _unsure(off_rad, said.s_rad, ERROR_RAD[1])).sum(-1).mean(),
+            "place": (r * _unsure(off_m, said.s_m, ERROR_M[1]).sum(-1)).sum(-1).mean(),
+            "axes": (r * _unsure(off_rad, said.s_rad, ERROR_RAD[1]).sum(-1)).sum(-1).mean(),
             "choice": -CHOICE * (r * said.log_q).sum(-1).mean(),
         }
         self._optimizer.zero_grad(set_to_none=True)
@@ -252,8 +251,8 @@ class NextPlace:
         self.updates += 1
         if not metrics:
             return {}
-        means = {"error_m": (r * off_m).sum(-1).sqrt(), "error_rad": (r * off_rad).sum(-1).sqrt()}
-        found = {name: float(value.detach().mean()) for name, value in means.items()}
+        errors = {"error_m": off_m, "error_rad": off_rad}
+        found = {name: float((r[..., None] * off).sum(1).sqrt().detach().mean()) for name, off in errors.items()}
         return found | {f"{name}_loss": float(value.detach()) for name, value in losses.items()}
 
     @torch.no_grad()
@@ -262,7 +261,7 @@ class NextPlace:
         said = self.net(self.net.features(batch.poses), batch.poses)
         off_m, off_rad, r = _judged(said, batch)
         pairs = ((off_m, said.s_m), (off_rad, said.s_rad))
-        shares = [(r * (off / s.square()).clamp(max=MOST)).sum(-1).mean(0).sqrt() for off, s in pairs]
+        shares = [(r[..., None] * (off / s.square()).clamp(max=MOST)).sum(1).mean(0).sqrt() for off, s in pairs]
         self.net.factors.copy_(torch.stack(shares))
 
     @torch.no_grad()
@@ -271,7 +270,7 @@ class NextPlace:
         row = {key: np.asarray(observation[key], np.float32)[None] for key in ("state", "environment_state")}
         poses = self.scene.poses(row)
         position, axes, s_m, s_rad, log_q = (one[0].numpy() for one in self.net(self.net.features(poses), poses))
-        on_m, on_rad = self.net.factors.numpy()[..., None]
+        on_m, on_rad = self.net.factors.numpy()
         return Ways(position, axes, on_m * s_m, on_rad * s_rad, np.exp(log_q))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -308,10 +307,10 @@ PAIR_FEATURES = 12  # far, near and axes
 
 
 def _judged(said: Said, batch: PlaceBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Squared errors (B, H, M) [m^2] and [rad^2], and the responsibilities (B, H, M), without gradient."""
-    off_m = (said.position - torch.from_numpy(batch.position)[:, :, None]).square().sum(-1)
-    off_rad = 0.5 * (said.axes - torch.from_numpy(batch.axes)[:, :, None]).square().sum((-1, -2))
-    likely = said.log_q - 0.5 * off_m / said.s_m.square() - 3.0 * said.s_m.log()
+    """Squared errors (B, M, H) [m^2] and [rad^2], and the responsibilities (B, M), without gradient."""
+    off_m = (said.position - torch.from_numpy(batch.position)[:, None]).square().sum(-1)
+    off_rad = 0.5 * (said.axes - torch.from_numpy(batch.axes)[:, None]).square().sum((-1, -2))
+    likely = said.log_q - (0.5 * off_m / said.s_m.square() + 3.0 * said.s_m.log()).sum(-1)
     return off_m, off_rad, torch.softmax(likely.detach(), -1)
 
 
