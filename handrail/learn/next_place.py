@@ -64,7 +64,8 @@ class NextPlaceConfig:
         ahead: steps that a next place is ahead at most.
         straight_m: [m] by which a way to it may leave the straight line.
         grip_step: change of a commanded opening in a step from which on a grip changes.
-        still_m, wait: a hand waits that stays within so many metres (the diagonal of a box) for so many steps.
+        slow_m, window: [m] a step below which a hand is slow, taken over so many steps to each side.
+        wait: shortest wait, in steps.
         early: so many steps before the end of a wait the place behind it counts already.
         blur: share of a hand's motion in the next `blur_steps` by which it is moved in training.
         blur_m: the same for one that stands still [m].
@@ -80,7 +81,8 @@ class NextPlaceConfig:
     ahead: int = 150
     straight_m: float = 0.008
     grip_step: float = 0.02
-    still_m: float = 0.005
+    slow_m: float = 0.0004
+    window: int = 5
     wait: int = 35
     early: int = 10
     blur: float = 0.2
@@ -89,7 +91,7 @@ class NextPlaceConfig:
     feature_noise: float = 0.03
 
     def __post_init__(self) -> None:
-        for name in ("updates", "batch_size", "ways", "ahead", "wait"):
+        for name in ("updates", "batch_size", "ways", "ahead", "window", "wait"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"next place {name} is {getattr(self, name)}, must be at least 1: raise it")
         if not 0 <= self.early < self.wait:

@@ -115,8 +115,9 @@ class NextPlaceSampler:
         self.poses = scene.poses(data.observation)
         hands = range(len(scene.hands))
         steps = np.arange(len(data))
-        target = np.stack([next_places(self.poses.position[:, hand], data.action[:, scene.grips[hand]], data, config)
-                           for hand in hands], 1)  # fmt: skip
+        ways = self.poses.position[:, : len(hands)]
+        target = [next_places(ways, hand, data.action[:, grip], data, config) for hand, grip in enumerate(scene.grips)]
+        target = np.stack(target, 1)
         at = np.arange(len(hands))
         self.position = self.poses.position[target, at]
         self.axes = self.poses.rotation[target, at][..., :2]
@@ -144,14 +145,15 @@ class NextPlaceSampler:
         return replace(found, poses=moved(found.poses, self.held[chosen], size, rng))
 
 
-def next_places(way: Array, grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
-    """The row of each row's next place: (N,).
+def next_places(ways: Array, hand: int, grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
+    """The row of each row's next place of a hand: (N,).
 
     Args:
-        way: (N, 3) [m] positions of one hand.
+        ways: (N, hands, 3) [m] positions of all hands.
         grip: (N,) commanded opening of its gripper.
     """
-    stops = changes(moving(grip, data, config)) | changes(waiting(way, data, config))
+    way = ways[:, hand]
+    stops = changes(moving(grip, data, config)) | changes(waiting(ways, hand, data, config))
     rows = np.arange(len(data))
     limit = np.minimum(np.minimum(rows + config.ahead, data.end_of(rows)), _next(stops, data))
     found = rows.copy()
@@ -167,24 +169,27 @@ def moving(grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
     return (step > config.grip_step) & ~_first(data)
 
 
-def waiting(way: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
+def waiting(ways: Array, hand: int, data: Trajectories, config: NextPlaceConfig) -> Array:
     """Whether a hand waits; the last `early` steps count as moving again: (N,) bool.
 
-    It waits where it stays put for `wait` steps or more and does not go on as it came: what moves on in the same
-    direction was only held up, by friction or by care.
+    It waits where it is slow for `wait` steps or more, unless it goes on as it came and no other hand did anything
+    meanwhile: then it was only held up, by friction or by care.
+
+    Args:
+        ways: (N, hands, 3) [m] positions of all hands.
     """
-    found, length = np.zeros(len(data), bool), config.wait
+    way, others = ways[:, hand], np.delete(ways, hand, axis=1)
+    rows, found = np.arange(len(data)), np.zeros(len(data), bool)
+    low, high = np.maximum(rows - config.window, _start(data)), np.minimum(rows + config.window, data.end_of(rows))
+    slow = np.linalg.norm(way[high] - way[low], axis=1) < config.slow_m * np.maximum(high - low, 1)
     for episode in data.episodes():
-        part = way[episode]
-        if len(part) < length:
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(part, length, axis=0)  # (T - wait + 1, 3, wait)
-        begins = np.linalg.norm(np.ptp(windows, axis=2), axis=1) < config.still_m
-        still = np.zeros(len(part), bool)
-        for begin in np.flatnonzero(begins):
-            still[begin : begin + length] = True
-        for begin, end in _runs(still):
-            if not _goes_on(part, begin, end):
+        for begin, end in _runs(slow[episode]):
+            if end - begin < config.wait:
+                continue
+            elsewhere = np.ptp(others[episode][begin:end], axis=0)  # (hands - 1, 3)
+            if np.linalg.norm(elsewhere, axis=1).max(initial=0.0) > APPROACH_M or not _goes_on(
+                way[episode], begin, end
+            ):
                 found[episode.start + begin : episode.start + end - config.early] = True
     return found
 

@@ -14,7 +14,7 @@ from handrail.learn.next_place import NextPlaceConfig
 from handrail.learn.next_place_data import NextPlaceSampler, Poses, Scene, held, moved, next_places, turned_by, waiting
 from handrail.store.trajectories import Trajectories
 
-CONFIG = NextPlaceConfig(wait=10, early=3, blur=0.0)
+CONFIG = NextPlaceConfig(wait=10, early=3, window=2, blur=0.0)
 SCENE = Scene(hands=(2, 11), grips=(0, 1), objects=1, centre=(0.0, 0.0, 0.0))
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 STEP_M = 0.004
@@ -45,7 +45,11 @@ def episode(left: Array, thing: Array | None = None, grip: Array | None = None, 
 
 
 def next_of(data: Trajectories, config: NextPlaceConfig = CONFIG) -> Array:
-    return next_places(SCENE.poses(data.observation).position[:, 0], data.action[:, 0], data, config)
+    return next_places(hands(data), 0, data.action[:, 0], data, config)
+
+
+def hands(data: Trajectories) -> Array:
+    return SCENE.poses(data.observation).position[:, :2]
 
 
 def test_a_line_ends_at_its_corner() -> None:
@@ -77,15 +81,31 @@ def test_a_grip_that_changes_ends_the_line() -> None:
     assert (found[31:] == 50).all()
 
 
+def stopped(then: tuple[float, float, float]) -> Trajectories:
+    """The left hand comes 10 cm along x, stays for 30 steps, and goes on to `then`."""
+    way = np.concatenate([line((0, 0, 0), (0.1, 0, 0)), np.tile([0.1, 0, 0], (30, 1)), line((0.1, 0, 0), then)])
+    return episode(way.astype(np.float32))
+
+
 def test_a_wait_ends_the_line_and_its_end_belongs_to_what_follows() -> None:
-    way = np.concatenate([line((0, 0, 0), (0.1, 0, 0)), np.tile([0.1, 0, 0], (30, 1)), line((0.1, 0, 0), (0.2, 0, 0))])
-    data = episode(way.astype(np.float32))
-    still = np.flatnonzero(waiting(way, data, CONFIG))
+    data = stopped((0.1, 0.1, 0.0))
+    way, still = hands(data)[:, 0], np.flatnonzero(waiting(hands(data), 0, data, CONFIG))
     assert still[0] == pytest.approx(25, abs=6) and still[-1] == pytest.approx(55 - CONFIG.early, abs=6)
     found = next_of(data)
     np.testing.assert_allclose(way[found[: still[-1]]], np.tile([0.1, 0, 0], (still[-1], 1)), atol=0.02)
     assert (found[still[-1] + 1 :] == len(way) - 1).all()
-    assert not waiting(way, data, replace(CONFIG, wait=60)).any()
+    assert not waiting(hands(data), 0, data, replace(CONFIG, wait=60)).any()
+
+
+def test_what_goes_on_as_it_came_was_held_up_unless_it_waited_for_the_other_hand() -> None:
+    data = stopped((0.2, 0.0, 0.0))
+    assert not waiting(hands(data), 0, data, CONFIG).any()
+    assert (next_of(data) == len(data) - 1).all()
+    busy = data.observation["state"].copy()
+    busy[30:45, 11] = np.linspace(0.0, 0.1, 15)  # the right hand's x
+    busy[45:, 11] = 0.1
+    other = replace(data, observation=data.observation | {"state": busy})
+    assert waiting(hands(other), 0, other, CONFIG)[30:45].all()
 
 
 def test_nothing_is_seen_beyond_the_end_of_an_episode() -> None:
