@@ -36,8 +36,8 @@ class GuidanceConfig:
 
     Attributes:
         stiffness: K_a [N m/rad], where no Jacobian is known. 0.1 rad off at the first three joints is full torque.
-        hand_stiffness: (k_x [N/m], k_r [N m/rad]) of the stiffness that is shaped by a Jacobian instead: softer than
-            any hand, and below what is noticed 5 mm from the goal.
+        hand_stiffness: (k_x [N/m], k_r [N m/rad]) of the stiffness that is shaped by a Jacobian instead: about that of
+            a hand. Full torque is reached 3 cm from where guidance pulls to.
         damping: D_a [N m s/rad].
         torque_max: tau_max [N m]: about 5 N at a hand 0.45 m from the base. Triggers are left free: when to grasp is
             the person's to say, and a grip that closes early lies askew.
@@ -49,7 +49,7 @@ class GuidanceConfig:
     """
 
     stiffness: tuple[float, ...] = (20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 1.0)
-    hand_stiffness: tuple[float, float] = (80.0, 0.5)
+    hand_stiffness: tuple[float, float] = (160.0, 1.0)
     damping: tuple[float, ...] = (0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.0)
     torque_max: tuple[float, ...] = (2.5, 2.5, 2.5, 0.6, 0.6, 0.6, 0.0)
     tank_j: float = 20.0

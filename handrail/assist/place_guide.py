@@ -64,15 +64,15 @@ class PlaceGuide:
         learner: NextPlace,
         forward: Forward,
         jacobian: Jacobian,
-        lead_m: float = 0.06,
-        lead_rad: float = 0.5,
+        lead_m: float = 0.03,
+        lead_rad: float = 0.25,
         doubt: float = 1.6,
-        kappa: float = 4.0,
+        kappa: float = 3.0,
     ) -> None:
         if not (lead_m > 0.0 and lead_rad > 0.0 and doubt >= 0.0 and kappa >= 0.0):
             raise InvalidValueError(
                 f"lead_m {lead_m} and lead_rad {lead_rad} must be > 0, doubt {doubt} and kappa {kappa} >= 0: "
-                "0.06, 0.5, 1.6 and 4 are usual"
+                "0.03, 0.25, 1.6 and 3 are usual"
             )
         self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
         self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa

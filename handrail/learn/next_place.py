@@ -72,7 +72,7 @@ class NextPlaceConfig:
         feature_noise: standard deviation of noise on the features in training.
     """
 
-    updates: int = 3_000
+    updates: int = 4_000
     batch_size: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3

@@ -71,15 +71,17 @@ class AssistConfig:
         gain: of the correction of the critic's actor and of the score's gradient, as a spring renders it.
         lead_m, lead_rad: how far the potential field and the next place pull at most.
         doubt: expected errors within which a next place counts as here.
+        kappa: how much the direction of a motion says about which next place it leads to.
         min_steps, max_steps: length of a burst of IDA's.
     """
 
     level: float = 0.5
     share: float = 0.3
     gain: float = 1.0
-    lead_m: float = 0.06
-    lead_rad: float = 0.5
+    lead_m: float = 0.03
+    lead_rad: float = 0.25
     doubt: float = 1.6
+    kappa: float = 3.0
     min_steps: int = 5
     max_steps: int = 100
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
@@ -121,7 +123,8 @@ def score_of(method: str, built: Artefacts) -> SuccessScore:
 
 def place_guide(score: SuccessScore, built: Artefacts, config: AssistConfig) -> PlaceGuide:
     """Toward the next places of successful people."""
-    return PlaceGuide(score, built.places, forward, jacobian, config.lead_m, config.lead_rad, config.doubt)
+    c = config
+    return PlaceGuide(score, built.places, forward, jacobian, c.lead_m, c.lead_rad, c.doubt, c.kappa)
 
 
 def _supervisor(

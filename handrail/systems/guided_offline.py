@@ -88,13 +88,13 @@ class OfflineConfig:
         horizon: steps until time is up; None for the task's own.
     """
 
-    teleoperation: People = People(novice=(30, 1), ordinary=(60, 1), expert=(30, 1))
+    teleoperation: People = People(novice=(90, 1), ordinary=(180, 1), expert=(90, 1))
     calibration: People = People(novice=(6, 1), ordinary=(12, 1), expert=(6, 1))
     held_out: People = People(novice=(5, 2), ordinary=(10, 4), expert=(5, 2))
     authority_each: int = 2
     copilot_updates: int = 4_000
     ahead: int = 15
-    calm: float = 0.3
+    calm: float = 0.5
     horizon: int | None = None
     cql: CQLConfig = CRITIC
     places: NextPlaceConfig = field(default_factory=NextPlaceConfig)

@@ -94,13 +94,14 @@ BUDGETS: dict[str, GuidedConfig] = {
         offline=replace(
             _STANDARD.offline, teleoperation=_TWO, calibration=_ONE, held_out=_ONE, authority_each=1,
             copilot_updates=50, horizon=100, cql=replace(_STANDARD.offline.cql, updates=50),
+            places=replace(_STANDARD.offline.places, updates=50),
             copilot=BCConfig(horizon=2, hidden=(32, 32)),
         ),
     ),
     "quick": replace(
         _STANDARD, shifted=0,
         offline=replace(
-            _STANDARD.offline, teleoperation=People((15, 1), (30, 1), (15, 1)), held_out=People((2, 2), (8, 2), (2, 2)),
+            _STANDARD.offline, teleoperation=People((30, 1), (60, 1), (30, 1)), held_out=People((2, 2), (8, 2), (2, 2)),
             authority_each=1, cql=replace(_STANDARD.offline.cql, updates=8_000), copilot_updates=2_000,
         ),
     ),
@@ -108,7 +109,7 @@ BUDGETS: dict[str, GuidedConfig] = {
     "paper": replace(
         _STANDARD,
         offline=replace(
-            _STANDARD.offline, teleoperation=People((100, 1), (200, 1), (100, 1)),
+            _STANDARD.offline, teleoperation=People((200, 1), (400, 1), (200, 1)),
             cql=replace(_STANDARD.offline.cql, updates=100_000),
         ),
     ),

@@ -11,7 +11,7 @@ from handrail.core import Recovery
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array, Assessment, Authority, Observation
 from handrail.learn.cql import CQL, CQLConfig
-from handrail.learn.next_place import NextPlace, NextPlaceConfig, Places
+from handrail.learn.next_place import NextPlace, NextPlaceConfig, Ways
 from handrail.learn.next_place_data import Scene, turned_by
 from handrail.tasks.bimanual.kinematics import forward, jacobian
 
@@ -25,11 +25,11 @@ SCENE = Scene(hands=(28, 37), grips=(6, 13), objects=1)
 class Known(NextPlace):
     """Says what it is told to say."""
 
-    def __init__(self, said: Places) -> None:
+    def __init__(self, said: Ways) -> None:
         super().__init__(NextPlaceConfig(hidden=(8,)), SCENE, 0)
         self.said = said
 
-    def places(self, observation: Observation) -> Places:
+    def ways(self, observation: Observation) -> Ways:
         return self.said
 
 
@@ -51,19 +51,21 @@ def watch() -> SuccessScore:
     return SuccessScore(CQL(CQLConfig(hidden=(8, 8)), {"state": 46}, 14, 0))
 
 
-def places(shift: Array, turn: Array, error_m: float = 0.0, error_rad: float = 0.0) -> Places:
-    """Both hands would go by `shift` (3,) [m] and `turn` (3,) [rad] from where the operator's are."""
+def places(*shifts: Array, turn: Array | None = None, error_m: float = 0.0, error_rad: float = 0.0) -> Ways:
+    """Equally likely ways: both hands go by a shift (3,) [m] and a turn (3,) [rad] from where the operator's are."""
     leaders = [world(side, LEADER) for side in (0, 1)]
-    spin = turned_by(turn[None].astype(float))[0].astype(float)
-    return Places(
-        np.array([at + shift for at, _ in leaders]),
-        np.array([spin @ rotation for _, rotation in leaders]),
-        np.full(2, error_m),
-        np.full(2, error_rad),
+    spin = turned_by((np.zeros(3) if turn is None else turn)[None].astype(float))[0].astype(float)
+    count = len(shifts)
+    return Ways(
+        np.array([[at + shift for at, _ in leaders] for shift in shifts]),
+        np.array([[(spin @ rotation)[:, :2] for _, rotation in leaders]] * count),
+        np.full((count, 2), error_m),
+        np.full((count, 2), error_rad),
+        np.full(count, 1.0 / count),
     )
 
 
-def pulled(said: Places, **options: float) -> list[tuple[Array, Array]]:
+def pulled(said: Ways, **options: float) -> list[tuple[Array, Array]]:
     """How the guide pulls each hand from the operator's in the world, as stiffness shaped by the Jacobian has it."""
     guide = PlaceGuide(watch(), Known(said), forward, jacobian, **options)
     found = guide.target(observation(), LEADER.astype(np.float32)).astype(float)
@@ -78,34 +80,55 @@ def pulled(said: Places, **options: float) -> list[tuple[Array, Array]]:
 
 def test_hands_are_pulled_straight_from_where_the_operator_holds_them() -> None:
     shift, turn = np.array([0.01, -0.02, 0.015]), np.array([0.05, 0.1, -0.08])
-    for way, spin in pulled(places(shift, turn)):
+    for way, spin in pulled(places(shift, turn=turn), lead_m=0.06, lead_rad=0.5):
         np.testing.assert_allclose(way, shift, atol=2e-3)
         np.testing.assert_allclose(spin, turn, atol=5e-3)
 
 
 def test_no_pull_is_longer_than_it_may_be() -> None:
     shift, turn = np.array([0.3, 0.0, 0.4]), np.array([0.0, 0.0, 2.0])
-    for way, spin in pulled(places(shift, turn), lead_m=0.02, lead_rad=0.1):
+    for way, spin in pulled(places(shift, turn=turn), lead_m=0.02, lead_rad=0.1):
         np.testing.assert_allclose(way, 0.02 * shift / 0.5, atol=1e-3)
         np.testing.assert_allclose(spin, [0.0, 0.0, 0.1], atol=5e-3)
 
 
 def test_doubt_shortens_the_pull_and_ends_it() -> None:
-    shift, turn = np.array([0.0, 0.0, 0.03]), np.zeros(3)
+    shift = np.array([0.0, 0.0, 0.03])
     for error, share in ((0.0, 1.0), (0.0075, 0.75), (0.015, 0.0), (0.1, 0.0)):
-        for way, _ in pulled(places(shift, turn, error_m=error), doubt=2.0):
+        for way, _ in pulled(places(shift, error_m=error), doubt=2.0):
             np.testing.assert_allclose(way, share * shift, atol=1e-3)
 
 
 def test_where_the_place_is_here_nothing_is_pulled() -> None:
-    for way, spin in pulled(places(np.zeros(3), np.zeros(3))):
+    for way, spin in pulled(places(np.zeros(3))):
         np.testing.assert_allclose(way, 0.0, atol=1e-4)
         np.testing.assert_allclose(spin, 0.0, atol=1e-3)
 
 
+def test_between_two_ways_nothing_is_felt_until_the_operators_motion_tells() -> None:
+    one, other = np.array([0.05, 0.0, 0.0]), np.array([-0.05, 0.0, 0.0])
+    guide = PlaceGuide(watch(), Known(places(one, other)), forward, jacobian)
+    command = LEADER.astype(np.float32)
+
+    def pull(after: Array) -> Array:
+        return BASES[0] @ (jacobian(LEADER[:6]) @ (guide.target(observation(), after) - after).astype(float)[:6])[:3]
+
+    np.testing.assert_allclose(pull(command), 0.0, atol=1e-4)
+    for step in range(1, 11):  # both hands move toward the first: 2 mm a step
+        there = LEADER.copy()
+        for side, base in enumerate(BASES):
+            joints = slice(7 * side, 7 * side + 6)
+            ahead = np.concatenate([base.T @ (0.04 * step * one), np.zeros(3)])
+            there[joints] += np.linalg.solve(jacobian(LEADER[joints]), ahead)
+        felt = pull(there.astype(np.float32))
+    assert felt[0] > 0.01 and np.linalg.norm(felt[1:]) < 0.2 * felt[0]
+    guide.reset()
+    np.testing.assert_allclose(pull(command), 0.0, atol=1e-4)
+
+
 def test_it_answers_the_command_that_was_assessed_last() -> None:
     score = watch()
-    guide = PlaceGuide(score, Known(places(np.full(3, 0.01), np.zeros(3))), forward, jacobian)
+    guide = PlaceGuide(score, Known(places(np.full(3, 0.01))), forward, jacobian)
     assert isinstance(guide, Recovery)
     seen = observation()
     assert guide.propose(seen, Assessment(0.0, 1.0)) is None
@@ -125,5 +148,5 @@ def test_rotation_vectors_are_undone_by_rodrigues() -> None:
 
 
 def test_error_messages() -> None:
-    with pytest.raises(InvalidValueError, match=r"lead_m 0.0 and lead_rad 0.5 must be > 0, doubt 1.6 >= 0"):
-        PlaceGuide(watch(), Known(places(np.zeros(3), np.zeros(3))), forward, jacobian, lead_m=0.0)
+    with pytest.raises(InvalidValueError, match=r"lead_m 0.0 and lead_rad 0.25 must be > 0, doubt 1.6 and kappa"):
+        PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, lead_m=0.0)

@@ -15,6 +15,7 @@ TINY = replace(
     film=False,
     offline=replace(
         _SMOKE.offline, teleoperation=ONE, calibration=ONE, held_out=ONE, copilot_updates=5, horizon=25,
+        places=replace(_SMOKE.offline.places, updates=5, hidden=(16,)),
         copilot=BCConfig(horizon=2, hidden=(16,)),
         cql=replace(_SMOKE.offline.cql, updates=10, hidden=(16, 16), batch_size=16),
     ),
