@@ -1,8 +1,8 @@
 """What one control decision of guided teleoperation takes: success score, failure head, gate, and where to pull.
 
-A bimanual observation with three objects, networks of the learners' defaults. "place" is the decision as it runs, "actor"
-and "ascent" the ablations that pull toward what the critic thinks better, "score" the monitor and gate alone; they are
-measured in turns. Weights are random: what they say does not change what they cost.
+A bimanual observation with three objects, networks of the learners' defaults. "place" is the decision as it runs,
+"actor" and "ascent" the ablations that pull toward what the critic thinks better, "score" the monitor and gate alone;
+they are measured in turns. Weights are random: what they say does not change what they cost.
 """
 
 from __future__ import annotations

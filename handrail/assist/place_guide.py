@@ -21,6 +21,7 @@ from handrail.core.contracts import single
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array, Assessment, Authority, Observation, Proposal
 from handrail.learn.next_place import NextPlace, Places, Ways
+from handrail.learn.next_place_data import with_third
 
 from .success_score import SuccessScore
 
@@ -32,12 +33,11 @@ LATELY = 10  # steps
 SLOW_M = 0.003  # motion in `LATELY` steps below which its direction says less, in proportion
 
 
-class Hand(NamedTuple):
-    """One of the operator's hands, in the world."""
+class Base(NamedTuple):
+    """Where an arm stands."""
 
-    position: Array  # (3,) [m]
-    rotation: Array  # (3, 3)
-    base: Array  # (3, 3) axes of its arm's base
+    origin: Array  # (3,) [m]
+    axes: Array  # (3, 3) from its frame to the world's
 
 
 class PlaceGuide:
@@ -78,10 +78,12 @@ class PlaceGuide:
         self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
         self.hands = len(learner.scene.hands)
         self._been: deque[Array] = deque(maxlen=LATELY + 1)
+        self._bases: list[Base] = []
 
     def reset(self) -> None:
-        """Forget where the operator's hands have been."""
+        """Forget where the operator's hands have been, and where the arms stand."""
         self._been.clear()
+        self._bases.clear()
 
     def propose(self, observation: Observation, assessment: Assessment) -> Proposal | None:
         """The answer to the command that `score` assessed last; None where it heard none."""
@@ -90,29 +92,30 @@ class PlaceGuide:
 
     def target(self, observation: Observation, command: Array) -> Array:
         """Joint positions (14,) for an operator who commands `command` (14,) now."""
-        held = [self._hand(np.asarray(observation["state"]), command, hand) for hand in range(self.hands)]
-        places = self._chosen(self.learner.ways(observation), np.array([hand.position for hand in held]))
+        if not self._bases:
+            self._bases = [self._base(np.asarray(observation["state"]), hand) for hand in range(self.hands)]
+        held = [self._forward(command[_joints(hand)]) for hand in range(self.hands)]
+        hands = [base.origin + base.axes @ at for base, (at, _) in zip(self._bases, held, strict=True)]
+        places = self._chosen(self.learner.ways(observation), np.array(hands))
         found = np.array(command, np.float32)
-        for number, hand in enumerate(held):
-            away = places.position[number] - hand.position
-            twist = rotation_vector(places.rotation[number] @ hand.rotation.T)
+        for number, (base, (at, turn)) in enumerate(zip(self._bases, held, strict=True)):
+            away = base.axes.T @ (places.position[number] - base.origin) - at
+            twist = rotation_vector(base.axes.T @ places.rotation[number] @ turn.T)
             pull = np.concatenate([
-                hand.base.T @ (self._share(away, places.error_m[number]) * _limited(away, self.lead_m)),
-                hand.base.T @ (self._share(twist, places.error_rad[number]) * _limited(twist, self.lead_rad)),
+                self._share(away, places.error_m[number]) * _limited(away, self.lead_m),
+                self._share(twist, places.error_rad[number]) * _limited(twist, self.lead_rad),
             ])  # fmt: skip
-            joints = slice(ARM_DIM * number, ARM_DIM * number + ARM_DIM - 1)
+            joints = _joints(number)
             J = self._jacobian(command[joints])
             found[joints] += J.T @ np.linalg.solve(J @ J.T + DAMPING * np.eye(6), pull)
         return found
 
-    def _hand(self, state: Array, command: Array, hand: int) -> Hand:
-        """Where the operator holds a tool, by where the follower's is and by how much further the leader's arm is."""
-        joints, tool = slice(ARM_DIM * hand, ARM_DIM * hand + ARM_DIM - 1), self.learner.scene.hands[hand]
-        x, y = state[tool + 3 : tool + 6], state[tool + 6 : tool + 9]
-        at, turn = self._forward(state[joints])
-        base = np.stack([x, y, np.cross(x, y)], 1) @ turn.T
-        leader, rotation = self._forward(command[joints])
-        return Hand(state[tool : tool + 3] + base @ (leader - at), base @ rotation, base)
+    def _base(self, state: Array, hand: int) -> Base:
+        """Where the arm of a hand stands, by where its tool is in the world and in its own frame."""
+        tool = self.learner.scene.hands[hand]
+        at, turn = self._forward(state[_joints(hand)])
+        axes = with_third(state[tool + 3 : tool + 6], state[tool + 6 : tool + 9]) @ turn.T
+        return Base(state[tool : tool + 3] - axes @ at, axes)
 
     def _chosen(self, ways: Ways, hands: Array) -> Places:
         """The ways that hands (H, 3) seem to go."""
@@ -129,6 +132,11 @@ class PlaceGuide:
         """c in [0, 1] of a place that is `away` and known to within `error`."""
         distance = float(np.linalg.norm(away))
         return 0.0 if distance <= 0.0 else max(0.0, 1.0 - (self.doubt * float(error) / distance) ** 2)
+
+
+def _joints(hand: int) -> slice:
+    """Of one arm, without its gripper."""
+    return slice(ARM_DIM * hand, ARM_DIM * hand + ARM_DIM - 1)
 
 
 def rotation_vector(rotation: Array) -> Array:

@@ -22,7 +22,7 @@ hear from their motion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,11 +40,12 @@ from handrail.nets import (
     load_module,
     load_optimizer,
     module_arrays,
+    numpy_forward,
     optimizer_arrays,
 )
 from handrail.store.trajectories import Trajectories
 
-from .next_place_data import NextPlaceSampler, PlaceBatch, Poses, Scene
+from .next_place_data import NextPlaceSampler, PlaceBatch, Poses, Scene, with_third
 
 PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of near and far distances, of the room
 ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit
@@ -160,14 +161,14 @@ class NextPlaceNet(nn.Module):
         hands, rest = len(scene.hands), len(scene.grips) + scene.others
         pairs = hands * (scene.frames - 2)  # every hand as every other frame but the room sees it
         width = POSE_FEATURES * (scene.frames - 1) + PAIR_FEATURES * pairs + rest
-        outputs = config.ways * (hands * (scene.frames * PER_FRAME + 2) + 1)
+        outputs = config.ways * (1 + hands * (2 + scene.frames * PER_FRAME))
         self.mlp = Mlp((width, *config.hidden, outputs), generator, "relu", output_gain=0.1)
         self.register_buffer("mean", torch.zeros(rest))
         self.register_buffer("scale", torch.ones(rest))
         self.register_buffer("factors", torch.ones(2, hands))
 
-    def features(self, poses: Poses) -> Tensor:
-        """(B, D): every pose in the room, every hand as the other frames see it, near and far, and the rest."""
+    def features(self, poses: Poses) -> Array:
+        """(B, D) float32: every pose in the room, every hand as the other frames see it, near and far, and the rest."""
         hands, frames = len(self.scene.hands), self.scene.frames - 1
         p, r = poses.position[:, :frames], poses.rotation[:, :frames]
         batch = len(p)
@@ -185,26 +186,51 @@ class NextPlaceNet(nn.Module):
                 np.clip(apart / NEAR_M, -3.0, 3.0).reshape(batch, -1),
                 _axes(to @ r[:, hand, None]).reshape(batch, -1),
             ]
-        rest = (torch.from_numpy(poses.rest) - self.mean) * self.scale
-        return torch.cat([torch.from_numpy(np.concatenate(parts, 1, dtype=np.float32)), rest.clamp(-5.0, 5.0)], 1)
+        parts.append(np.clip((poses.rest - self.mean.numpy()) * self.scale.numpy(), -5.0, 5.0))
+        return np.concatenate(parts, 1, dtype=np.float32)
 
     def forward(self, features: Tensor, poses: Poses) -> Said:
-        hands, on_hand = len(self.scene.hands), self.scene.frames * PER_FRAME + 2
-        out = self.mlp(features).unflatten(1, (self.ways, hands * on_hand + 1))
-        by_hand = out[..., 1:].unflatten(-1, (hands, on_hand))
-        on_frames = by_hand[..., 2:].unflatten(-1, (self.scene.frames, PER_FRAME))  # (B, M, H, K, 10)
+        out = self.mlp(features).unflatten(1, (self.ways, -1))
+        by_hand, on_frames = self.split(out)
         p, r = (torch.from_numpy(one)[:, None, None] for one in (poses.position, poses.rotation))
         w = torch.softmax(on_frames[..., 0], -1)[..., None]
-        offset, axes = PLACE_M * on_frames[..., None, 1:4], on_frames[..., 4:].unflatten(-1, (2, 3))
-        seen = r @ torch.cat([offset, axes], -2).transpose(-1, -2)  # (B, M, H, K, 3, 3): in the world
+        columns = on_frames[..., 1:].unflatten(-1, (3, 3)).transpose(-1, -2)
+        seen = r @ columns  # (B, M, H, K, 3, 3): offset and axes in the world
         s_m, s_rad = F.softplus(by_hand[..., :2]).unbind(-1)
         return Said(
-            (w * (p + seen[..., 0])).sum(3),
+            (w * (p + PLACE_M * seen[..., 0])).sum(3),
             (w[..., None] * seen[..., 1:]).sum(3),
             ERROR_M[0] + ERROR_M[1] * s_m,
             ERROR_RAD[0] + ERROR_RAD[1] * s_rad,
             torch.log_softmax(out[..., 0], -1),
         )
+
+    def one(self) -> Callable[[Poses], Ways]:
+        """The same for one moment in NumPy, with errors put right; it shares the memory of the parameters."""
+        mlp, factors = numpy_forward(self.mlp), self.factors.numpy()
+
+        def ways(poses: Poses) -> Ways:
+            out = mlp(self.features(poses)[0]).reshape(self.ways, -1)
+            by_hand, on_frames = self.split(out)
+            w = _softmax(on_frames[..., 0])[..., None]
+            columns = np.swapaxes(on_frames[..., 1:].reshape(*on_frames.shape[:-1], 3, 3), -1, -2)
+            seen = poses.rotation[0] @ columns
+            s = np.logaddexp(by_hand[..., :2], 0.0)
+            return Ways(
+                (w * (poses.position[0] + PLACE_M * seen[..., 0])).sum(2),
+                (w[..., None] * seen[..., 1:]).sum(2),
+                factors[0] * (ERROR_M[0] + ERROR_M[1] * s[..., 0]),
+                factors[1] * (ERROR_RAD[0] + ERROR_RAD[1] * s[..., 1]),
+                _softmax(out[:, 0]),
+            )
+
+        return ways
+
+    def split(self, out: Any) -> tuple[Any, Any]:
+        """Outputs (..., M, 1 + H (2 + 10 K)) -> by hand (..., M, H, 2 + 10 K), and its frames (..., M, H, K, 10)."""
+        shape = (*out.shape[:-1], len(self.scene.hands), -1)
+        by_hand = out[..., 1:].reshape(shape)
+        return by_hand, by_hand[..., 2:].reshape(*shape[:-1], self.scene.frames, PER_FRAME)
 
 
 class NextPlace:
@@ -220,6 +246,7 @@ class NextPlace:
         self.config, self.scene, self.updates = config, scene, 0
         self.generator = torch.Generator().manual_seed(seed)
         self.net = NextPlaceNet(config, scene, self.generator)
+        self._one = self.net.one()
         self._optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -238,7 +265,7 @@ class NextPlace:
         """
         rate = 0.5 * self.config.learning_rate * (1.0 + np.cos(np.pi * min(1.0, self.updates / self.config.updates)))
         self._optimizer.param_groups[0]["lr"] = rate
-        features = self.net.features(batch.poses)
+        features = torch.from_numpy(self.net.features(batch.poses))
         features += self.config.feature_noise * torch.randn(features.shape, generator=self.generator)
         said = self.net(features, batch.poses)
         off_m, off_rad, r = _judged(said, batch)
@@ -260,20 +287,16 @@ class NextPlace:
     @torch.no_grad()
     def fit_errors(self, batch: PlaceBatch) -> None:
         """Put the expected errors right on held-out moments, once, after training."""
-        said = self.net(self.net.features(batch.poses), batch.poses)
+        said = self.net(torch.from_numpy(self.net.features(batch.poses)), batch.poses)
         off_m, off_rad, r = _judged(said, batch)
         pairs = ((off_m, said.s_m), (off_rad, said.s_rad))
         shares = [(r[..., None] * (off / s.square()).clamp(max=MOST)).sum(1).mean(0).sqrt() for off, s in pairs]
         self.net.factors.copy_(torch.stack(shares))
 
-    @torch.no_grad()
     def ways(self, observation: Observation) -> Ways:
         """What one observation says."""
         row = {key: np.asarray(observation[key], np.float32)[None] for key in ("state", "environment_state")}
-        poses = self.scene.poses(row)
-        position, axes, s_m, s_rad, log_q = (one[0].numpy() for one in self.net(self.net.features(poses), poses))
-        on_m, on_rad = self.net.factors.numpy()
-        return Ways(position, axes, on_m * s_m, on_rad * s_rad, np.exp(log_q))
+        return self._one(self.scene.poses(row))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Everything that a resumed run needs to go on bit for bit: (arrays, JSON values)."""
@@ -322,6 +345,12 @@ def _unsure(off: Tensor, s: Tensor, unit: float) -> Tensor:
     return in_units.detach() * (0.5 * off / s.square() + 3.0 * in_units.log())
 
 
+def _softmax(x: Array) -> Array:
+    """Over the last axis."""
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
 def _axes(rotation: Array) -> Array:
     """(..., 3, 3) -> (..., 6): x axis, then y axis."""
     return np.swapaxes(rotation[..., :2], -1, -2).reshape(*rotation.shape[:-2], 6)
@@ -332,4 +361,4 @@ def _orthonormal(axes: Array) -> Array:
     x = axes[..., 0] / np.maximum(np.linalg.norm(axes[..., 0], axis=-1, keepdims=True), 1e-9)
     y = axes[..., 1] - x * (x * axes[..., 1]).sum(-1, keepdims=True)
     y = y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
-    return np.stack([x, y, np.cross(x, y)], -1)
+    return with_third(x, y)

