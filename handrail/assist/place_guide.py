@@ -11,8 +11,7 @@ u the direction in which a hand has moved of late and d that of its place (von M
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +28,7 @@ Forward = Callable[[Array], tuple[Array, Array]]
 Jacobian = Callable[[Array], Array]
 ARM_DIM = 7
 DAMPING = 1e-4  # of the inverse Jacobian
-LATELY = 10  # steps
-SLOW_M = 0.003  # motion in `LATELY` steps below which its direction says less, in proportion
+SLOW_M = 0.003  # motion of late below which its direction says less, in proportion
 
 
 class Base(NamedTuple):
@@ -77,26 +75,25 @@ class PlaceGuide:
         self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
         self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
         self.hands = len(learner.scene.hands)
-        self._been: deque[Array] = deque(maxlen=LATELY + 1)
         self._bases: list[Base] = []
 
     def reset(self) -> None:
-        """Forget where the operator's hands have been, and where the arms stand."""
-        self._been.clear()
+        """Forget where the arms stand."""
         self._bases.clear()
 
     def propose(self, observation: Observation, assessment: Assessment) -> Proposal | None:
         """The answer to the command that `score` assessed last; None where it heard none."""
         heard = self.score.heard
-        return None if heard is None else single(self.target(observation, heard.command), Authority.ASSISTANT)
+        if heard is None:
+            return None
+        return single(self.target(observation, heard.command, self.score.commands[0]), Authority.ASSISTANT)
 
-    def target(self, observation: Observation, command: Array) -> Array:
-        """Joint positions (14,) for an operator who commands `command` (14,) now."""
+    def target(self, observation: Observation, command: Array, before: Array) -> Array:
+        """Joint positions (14,) for an operator who commands `command` (14,) now and commanded `before` a while ago."""
         if not self._bases:
             self._bases = [self._base(np.asarray(observation["state"]), hand) for hand in range(self.hands)]
-        held = [self._forward(command[_joints(hand)]) for hand in range(self.hands)]
-        hands = [base.origin + base.axes @ at for base, (at, _) in zip(self._bases, held, strict=True)]
-        places = self._chosen(self.learner.ways(observation), np.array(hands))
+        held, been = ([self._forward(one[_joints(hand)]) for hand in range(self.hands)] for one in (command, before))
+        places = self._chosen(self.learner.ways(observation), self._in_world(held), self._in_world(been))
         found = np.array(command, np.float32)
         for number, (base, (at, turn)) in enumerate(zip(self._bases, held, strict=True)):
             away = base.axes.T @ (places.position[number] - base.origin) - at
@@ -117,10 +114,13 @@ class PlaceGuide:
         axes = with_third(state[tool + 3 : tool + 6], state[tool + 6 : tool + 9]) @ turn.T
         return Base(state[tool : tool + 3] - axes @ at, axes)
 
-    def _chosen(self, ways: Ways, hands: Array) -> Places:
-        """The ways that hands (H, 3) seem to go."""
-        self._been.append(hands)
-        motion = hands - self._been[0]
+    def _in_world(self, tools: Sequence[tuple[Array, Array]]) -> Array:
+        """Positions (H, 3) [m] of poses that are each in the frame of its arm."""
+        return np.array([base.origin + base.axes @ at for base, (at, _) in zip(self._bases, tools, strict=True)])
+
+    def _chosen(self, ways: Ways, hands: Array, before: Array) -> Places:
+        """The ways that hands (H, 3) seem to go which were at `before` (H, 3) a while ago."""
+        motion = hands - before
         size = np.linalg.norm(motion, axis=1)
         u = motion / np.maximum(size, SLOW_M)[:, None]
         away = ways.position - hands

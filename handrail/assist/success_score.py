@@ -8,6 +8,7 @@ torch would cost more than the arithmetic.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
@@ -21,6 +22,8 @@ from handrail.nets import Mlp, numpy_forward
 from handrail.store.trajectories import Trajectories
 
 from .gate import combined_risk
+
+LATELY = 10  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class SuccessScore:
     """A `Monitor`. Parts: "score" S and "failure" f, which `gate.Gate` reads; the value is S.
 
     It shares the memory of the learner's parameters: training it or loading a checkpoint takes effect at once. `heard`
-    is the command that was assessed last; a `guide_actor` answers it.
+    is the command that was assessed last; a guide answers it. `commands` are those of the last 0.2 s at 50 Hz, oldest
+    first: they say where the operator's hands are going.
 
     Args:
         learner: trained, with `fit_bounds` done.
@@ -50,14 +54,17 @@ class SuccessScore:
         self._reads_failure = bool(learner.config.beta)
         self._present = learner.config.relative_to
         self.heard: Heard | None = None
+        self.commands: deque[Array] = deque(maxlen=LATELY + 1)
 
     def reset(self) -> None:
-        """Forget the command that was assessed last; nothing else is remembered."""
+        """Forget the commands that were assessed; nothing else is remembered."""
         self.heard = None
+        self.commands.clear()
 
     def assess(self, observation: Observation, action: Array) -> Assessment:
         """One observation and joint targets (A,), which need not be executed."""
         self.heard = heard = self.hear(observation, action)
+        self.commands.append(heard.command)
         score, failure = self.judge(heard.features, heard.action)
         return _assessment(score, failure)
 

@@ -50,6 +50,7 @@ from .next_place_data import NextPlaceSampler, PlaceBatch, Poses, Scene, with_th
 PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of near and far distances, of the room
 ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit
 MOST = 25.0  # squared errors in units of the expected one count at most so much where the factor is found
+POSE_FEATURES, PAIR_FEATURES = 9, 12  # position and axes in the room; far, near and axes from one another
 PER_FRAME = 10  # weight, offset 3, axes 6
 CHOICE = 0.2  # c, weight of the ways' probabilities in the loss
 
@@ -325,10 +326,6 @@ def train(learner: NextPlace, data: Trajectories, seed: int) -> None:
     for _ in range(learner.config.updates):
         learner.update(sampler.sample(rows, rng))
     learner.fit_errors(sampler.rows(sampler.part(held_out=True)))
-
-
-POSE_FEATURES = 9  # position and axes in the room
-PAIR_FEATURES = 12  # far, near and axes
 
 
 def _judged(said: Said, batch: PlaceBatch) -> tuple[Tensor, Tensor, Tensor]:

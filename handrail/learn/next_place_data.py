@@ -23,6 +23,8 @@ POSE_DIM = 9  # position 3, x axis 3, y axis 3
 STRIDE = 3  # steps between the ends that are tried for a straight line
 ROWS = 4096  # at once: bounds the memory
 APPROACH_M, SAME_WAY = 0.015, 0.7  # how a hand comes and goes is judged over so much; the cosine of the same direction
+HELD_STEPS, CARRIED_M, SLIP = 8, 0.004, 0.35  # held: it travels so far in so many steps each way, and slips by less
+OPENS = 0.02  # of a commanded opening in a step: lets go
 LEVER_M = 0.1  # a hand that is moved by d is turned by d / LEVER_M
 
 
@@ -186,10 +188,8 @@ def waiting(ways: Array, hand: int, data: Trajectories, config: NextPlaceConfig)
         for begin, end in _runs(slow[episode]):
             if end - begin < config.wait:
                 continue
-            elsewhere = np.ptp(others[episode][begin:end], axis=0)  # (hands - 1, 3)
-            if np.linalg.norm(elsewhere, axis=1).max(initial=0.0) > APPROACH_M or not _goes_on(
-                way[episode], begin, end
-            ):
+            elsewhere = np.linalg.norm(np.ptp(others[episode][begin:end], axis=0), axis=1)  # (hands - 1,)
+            if elsewhere.max(initial=0.0) > APPROACH_M or not _goes_on(way[episode], begin, end):
                 found[episode.start + begin : episode.start + end - config.early] = True
     return found
 
@@ -219,7 +219,7 @@ def changes(state: Array) -> Array:
 def held(poses: Poses, data: Trajectories, scene: Scene) -> Array:
     """Which object moves with which hand, or did so until the hand opened: (N, hands, objects) bool."""
     rows, hands = np.arange(len(data)), len(scene.hands)
-    low, high = np.maximum(rows - 8, _start(data)), np.minimum(rows + 8, data.end_of(rows))
+    low, high = np.maximum(rows - HELD_STEPS, _start(data)), np.minimum(rows + HELD_STEPS, data.end_of(rows))
     at, rotation = poses.position, poses.rotation
     objects = at[:, hands:-1]
     found = np.zeros((len(data), hands, scene.objects), bool)
@@ -227,8 +227,8 @@ def held(poses: Poses, data: Trajectories, scene: Scene) -> Array:
     for hand in range(hands):
         seen = np.einsum("bij,bki->bkj", rotation[:, hand], objects - at[:, hand, None])
         slip = np.linalg.norm(seen[high] - seen[low], axis=2)
-        together = (travel > 0.004) & (slip < 0.35 * travel)
-        opens = np.diff(data.action[:, scene.grips[hand]], prepend=1.0) > 0.02
+        together = (travel > CARRIED_M) & (slip < SLIP * travel)
+        opens = np.diff(data.action[:, scene.grips[hand]], prepend=1.0) > OPENS
         let_go = np.maximum.accumulate(np.where(opens | _first(data), rows, -1))
         seized = np.maximum.accumulate(np.where(together, rows[:, None], -1), axis=0)
         found[:, hand] = seized >= let_go[:, None]

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from handrail.assist.success_score import LATELY
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import from_mapping
 from handrail.core.errors import InvalidValueError, RenderError
@@ -246,7 +247,10 @@ class Evaluation:
         if self.method != "ours":
             return found
         guide = guided_methods.place_guide(score, self.built, self.config.assist)
-        corrected = [guide.target(step.observation, step.action) for steps in episodes for step in steps]
+        corrected = [
+            guide.target(step.observation, step.action, steps[max(0, index - LATELY)].action)
+            for steps in episodes for index, step in enumerate(steps)
+        ]  # fmt: skip
         return found | checks(score.learner, seen, np.array(corrected, np.float32), self.seed)
 
     def _held_out(self) -> list[list[Step]]:

@@ -68,7 +68,8 @@ def places(*shifts: Array, turn: Array | None = None, error_m: float = 0.0, erro
 def pulled(said: Ways, **options: float) -> list[tuple[Array, Array]]:
     """How the guide pulls each hand from the operator's in the world, as stiffness shaped by the Jacobian has it."""
     guide = PlaceGuide(watch(), Known(said), forward, jacobian, **options)
-    found = guide.target(observation(), LEADER.astype(np.float32)).astype(float)
+    command = LEADER.astype(np.float32)
+    found = guide.target(observation(), command, command).astype(float)
     np.testing.assert_allclose(found[[6, 13]], LEADER[[6, 13]])
     ways = []
     for side, base in enumerate(BASES):
@@ -107,23 +108,27 @@ def test_where_the_place_is_here_nothing_is_pulled() -> None:
 
 def test_between_two_ways_nothing_is_felt_until_the_operators_motion_tells() -> None:
     one, other = np.array([0.05, 0.0, 0.0]), np.array([-0.05, 0.0, 0.0])
-    guide = PlaceGuide(watch(), Known(places(one, other)), forward, jacobian)
-    command = LEADER.astype(np.float32)
+    score = watch()
+    guide, seen = PlaceGuide(score, Known(places(one, other)), forward, jacobian), observation()
 
     def pull(after: Array) -> Array:
-        return BASES[0] @ (jacobian(LEADER[:6]) @ (guide.target(observation(), after) - after).astype(float)[:6])[:3]
+        """Of the left hand, where a supervisor asks."""
+        proposal = guide.propose(seen, score.assess(seen, after.astype(np.float32)))
+        assert proposal is not None
+        return BASES[0] @ (jacobian(after[:6]) @ (proposal.actions[0] - after)[:6])[:3]
 
-    np.testing.assert_allclose(pull(command), 0.0, atol=1e-4)
-    for step in range(1, 11):  # both hands move toward the first: 2 mm a step
-        there = LEADER.copy()
+    np.testing.assert_allclose(pull(LEADER), 0.0, atol=1e-4)
+    there = LEADER.copy()
+    for _ in range(10):  # both hands move toward the first: 2 mm a step
         for side, base in enumerate(BASES):
             joints = slice(7 * side, 7 * side + 6)
-            ahead = np.concatenate([base.T @ (0.04 * step * one), np.zeros(3)])
-            there[joints] += np.linalg.solve(jacobian(LEADER[joints]), ahead)
-        felt = pull(there.astype(np.float32))
+            step = np.concatenate([base.T @ (0.04 * one), np.zeros(3)])
+            there[joints] += np.linalg.solve(jacobian(there[joints]), step)
+        felt = pull(there)
     assert felt[0] > 0.01 and np.linalg.norm(felt[1:]) < 0.2 * felt[0]
-    guide.reset()
-    np.testing.assert_allclose(pull(command), 0.0, atol=1e-4)
+    for part in (score, guide):
+        part.reset()
+    np.testing.assert_allclose(pull(LEADER), 0.0, atol=1e-4)
 
 
 def test_it_answers_the_command_that_was_assessed_last() -> None:
@@ -132,10 +137,11 @@ def test_it_answers_the_command_that_was_assessed_last() -> None:
     assert isinstance(guide, Recovery)
     seen = observation()
     assert guide.propose(seen, Assessment(0.0, 1.0)) is None
-    assessment = score.assess(seen, LEADER.astype(np.float32))
+    command = LEADER.astype(np.float32)
+    assessment = score.assess(seen, command)
     proposal = guide.propose(seen, assessment)
     assert proposal is not None and proposal.source is Authority.ASSISTANT
-    np.testing.assert_array_equal(proposal.actions[0], guide.target(seen, LEADER.astype(np.float32)))
+    np.testing.assert_array_equal(proposal.actions[0], guide.target(seen, command, command))
 
 
 def test_rotation_vectors_are_undone_by_rodrigues() -> None:
