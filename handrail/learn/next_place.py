@@ -124,7 +124,7 @@ class Ways(NamedTuple):
         Ways that lead apart make the error large, unless one of them is the only likely one (law of total variance).
         """
         q = self.probability if probability is None else probability
-        position, axes = (np.tensordot(q, one, 1) for one in (self.position, self.axes))
+        position, axes = ((q @ one.reshape(len(q), -1)).reshape(one.shape[1:]) for one in (self.position, self.axes))
         apart_m = np.square(self.position - position).sum(-1)
         apart_rad = 0.5 * np.square(self.axes - axes).sum((-2, -1))
         return Places(
@@ -160,8 +160,10 @@ class NextPlaceNet(nn.Module):
         self.factors: Tensor
         self.scene, self.ways = scene, config.ways
         hands, rest = len(scene.hands), len(scene.grips) + scene.others
-        pairs = hands * (scene.frames - 2)  # every hand as every other frame but the room sees it
-        width = POSE_FEATURES * (scene.frames - 1) + PAIR_FEATURES * pairs + rest
+        seen = scene.frames - 1  # all but the room
+        self._pairs = np.array([(hand, other) for hand in range(hands) for other in range(seen) if other != hand]).T
+        self._centre = np.asarray(scene.centre, np.float32)
+        width = POSE_FEATURES * seen + PAIR_FEATURES * self._pairs.shape[1] + rest
         outputs = config.ways * (1 + hands * (2 + scene.frames * PER_FRAME))
         self.mlp = Mlp((width, *config.hidden, outputs), generator, "relu", output_gain=0.1)
         self.register_buffer("mean", torch.zeros(rest))
@@ -170,23 +172,15 @@ class NextPlaceNet(nn.Module):
 
     def features(self, poses: Poses) -> Array:
         """(B, D) float32: every pose in the room, every hand as the other frames see it, near and far, and the rest."""
-        hands, frames = len(self.scene.hands), self.scene.frames - 1
+        frames, batch = self.scene.frames - 1, len(poses.rest)
         p, r = poses.position[:, :frames], poses.rotation[:, :frames]
-        batch = len(p)
-        turned = np.swapaxes(r, 2, 3)  # world to frame
-        parts = [
-            ((p - np.asarray(self.scene.centre, np.float32)) / ROOM_M).reshape(batch, -1),
-            _axes(r).reshape(batch, -1),
-        ]
-        for hand in range(hands):
-            others = [frame for frame in range(frames) if frame != hand]
-            to = turned[:, others]
-            apart = (to @ (p[:, hand, None] - p[:, others])[..., None])[..., 0]
-            parts += [
-                (apart / FAR_M).reshape(batch, -1),
-                np.clip(apart / NEAR_M, -3.0, 3.0).reshape(batch, -1),
-                _axes(to @ r[:, hand, None]).reshape(batch, -1),
-            ]
+        axes = np.swapaxes(r, 2, 3)  # rows are the axes: they bring what is in the world into the frame
+        hand, other = self._pairs
+        to = axes[:, other]
+        apart = to @ (p[:, hand] - p[:, other])[..., None]
+        seen = to @ r[:, hand, :, :2]
+        parts = [(p - self._centre) / ROOM_M, axes[:, :, :2], apart / FAR_M, np.clip(apart / NEAR_M, -3.0, 3.0), seen]
+        parts = [part.reshape(batch, -1) for part in parts]
         parts.append(np.clip((poses.rest - self.mean.numpy()) * self.scale.numpy(), -5.0, 5.0))
         return np.concatenate(parts, 1, dtype=np.float32)
 
@@ -348,14 +342,10 @@ def _softmax(x: Array) -> Array:
     return e / e.sum(-1, keepdims=True)
 
 
-def _axes(rotation: Array) -> Array:
-    """(..., 3, 3) -> (..., 6): x axis, then y axis."""
-    return np.swapaxes(rotation[..., :2], -1, -2).reshape(*rotation.shape[:-2], 6)
-
-
 def _orthonormal(axes: Array) -> Array:
     """(H, 3, 2) mean axes -> rotations (H, 3, 3): x as it is, y made square to it (Gram-Schmidt)."""
-    x = axes[..., 0] / np.maximum(np.linalg.norm(axes[..., 0], axis=-1, keepdims=True), 1e-9)
-    y = axes[..., 1] - x * (x * axes[..., 1]).sum(-1, keepdims=True)
-    y = y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
+    x, y = axes[..., 0], axes[..., 1]
+    x = x / np.sqrt(np.maximum(np.square(x).sum(-1, keepdims=True), 1e-18))
+    y = y - x * (x * y).sum(-1, keepdims=True)
+    y = y / np.sqrt(np.maximum(np.square(y).sum(-1, keepdims=True), 1e-18))
     return with_third(x, y)

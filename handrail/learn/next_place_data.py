@@ -19,6 +19,7 @@ from handrail.store.trajectories import Trajectories
 if TYPE_CHECKING:
     from .next_place import NextPlaceConfig
 
+YZX, ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])
 POSE_DIM = 9  # position 3, x axis 3, y axis 3
 STRIDE = 3  # steps between the ends that are tried for a straight line
 ROWS = 4096  # at once: bounds the memory
@@ -252,11 +253,10 @@ def moved(poses: Poses, held: Array, size: Array, rng: np.random.Generator) -> P
 
 
 def with_third(x: Array, y: Array) -> Array:
-    """Rotations (..., 3, 3) of given x and y axes (..., 3). Twice as fast as `np.cross` on a few rows."""
+    """Rotations (..., 3, 3) of given x and y axes (..., 3), which `np.cross` is slow at for a few rows."""
     found = np.empty((*x.shape, 3), x.dtype)
     found[..., 0], found[..., 1] = x, y
-    (a, b, c), (d, e, f) = np.moveaxis(x, -1, 0), np.moveaxis(y, -1, 0)
-    found[..., 0, 2], found[..., 1, 2], found[..., 2, 2] = b * f - c * e, c * d - a * f, a * e - b * d
+    found[..., 2] = x[..., YZX] * y[..., ZXY] - x[..., ZXY] * y[..., YZX]
     return found
 
 

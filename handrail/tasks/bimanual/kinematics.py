@@ -19,6 +19,7 @@ TOOL_M = 0.209744  # wrist's centre to the tool point between the pads (ours: 14
 LOW = np.array([-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158])  # [rad]
 HIGH = np.array([3.14158, 1.25664, 1.6057, 3.14158, 2.23402, 3.14158])  # [rad]
 
+Vector = tuple[float, float, float]
 ROUNDS = 2  # of correction where the turn was damped
 WOUND_RAD = 2.2  # of forearm roll, beyond which the wrist's other turn is taken (ours)
 _LOW, _HIGH = LOW.tolist(), HIGH.tolist()
@@ -30,36 +31,50 @@ SOFT_SINE = 0.25  # of the wrist angle, below which the forearm's roll follows w
 
 def forward(joints: Array) -> tuple[Array, Array]:
     """Tool position (3,) [m] and rotation (3, 3) for joints (6,) [rad]."""
-    waist, shoulder, elbow, roll, wrist, rotate = (float(joint) for joint in joints)
-    pitch = shoulder + elbow
-    reach = UPPER_M[0] * cos(shoulder) + UPPER_M[1] * sin(shoulder) + FOREARM_M * cos(pitch)
-    height = SHOULDER_M - UPPER_M[0] * sin(shoulder) + UPPER_M[1] * cos(shoulder) - FOREARM_M * sin(pitch)
-    rotation = about_z(waist) @ about_y(pitch) @ about_x(roll) @ about_y(wrist) @ about_x(rotate)
-    centre = np.array([reach * cos(waist), reach * sin(waist), height])
-    return centre + TOOL_M * rotation[:, 0], rotation
+    waist, shoulder, elbow, roll, wrist, rotate = joints.tolist()
+    forearm, _, (x, y, z), (u, v, w) = _axes(waist, shoulder + elbow, roll, wrist)
+    out, up = _upper(shoulder)
+    c, s = cos(rotate), sin(rotate)
+    third = (v * z - w * y, w * x - u * z, u * y - v * x)  # hand x hinge
+    centre = (out * cos(waist), out * sin(waist), SHOULDER_M + up)
+    position = np.array([a + FOREARM_M * f + TOOL_M * h for a, f, h in zip(centre, forearm, (u, v, w), strict=True)])
+    rows = zip((u, v, w), (x, y, z), third, strict=True)
+    return position, np.array([(h, c * a + s * b, c * b - s * a) for h, a, b in rows])
 
 
 def jacobian(joints: Array) -> Array:
     """(6, 6): linear [m/rad], then angular velocity [rad/rad] of the tool per velocity of joints (6,) [rad]."""
-    waist, shoulder, elbow, roll, wrist, _ = (float(joint) for joint in joints)
-    c, s, pitch = cos(waist), sin(waist), shoulder + elbow
-    out, aside = np.array([c, s, 0.0]), np.array([-s, c, 0.0])  # the arm's plane, and its hinges' axis
-    up = np.array([0.0, 0.0, 1.0])
-    elbow_at = out * (UPPER_M[0] * cos(shoulder) + UPPER_M[1] * sin(shoulder))
-    elbow_at = elbow_at + up * (SHOULDER_M - UPPER_M[0] * sin(shoulder) + UPPER_M[1] * cos(shoulder))
-    forearm = cos(pitch) * out - sin(pitch) * up
-    wrist_at = elbow_at + FOREARM_M * forearm
-    across = sin(pitch) * out + cos(pitch) * up  # of the forearm, in the plane
-    hinge = cos(roll) * aside + sin(roll) * across
-    hand = cos(wrist) * forearm - sin(wrist) * (cos(roll) * across - sin(roll) * aside)
-    axes = np.stack([up, aside, aside, forearm, hinge, hand])
-    origins = np.stack([np.zeros(3), SHOULDER_M * up, elbow_at, wrist_at, wrist_at, wrist_at])
-    return np.concatenate([_cross(axes, wrist_at + TOOL_M * hand - origins), axes], axis=1).T
+    waist, shoulder, elbow, roll, wrist, _ = joints.tolist()
+    forearm, aside, hinge, hand = _axes(waist, shoulder + elbow, roll, wrist)
+    out, up = _upper(shoulder)
+    # where the tool is from each axis
+    from_wrist = [TOOL_M * one for one in hand]
+    from_elbow = [FOREARM_M * one + more for one, more in zip(forearm, from_wrist, strict=True)]
+    upper = (out * cos(waist), out * sin(waist), up)
+    from_shoulder = [one + more for one, more in zip(upper, from_elbow, strict=True)]
+    axes = ((0.0, 0.0, 1.0), aside, aside, forearm, hinge, hand)
+    arms = (from_shoulder, from_shoulder, from_elbow, from_wrist, from_wrist, from_wrist)
+    return np.array([
+        (y * w - z * v, z * u - x * w, x * v - y * u, x, y, z)
+        for (x, y, z), (u, v, w) in zip(axes, arms, strict=True)
+    ]).T  # fmt: skip
 
 
-def _cross(a: Array, b: Array) -> Array:
-    """a x b of rows (N, 3): a third of the time of `np.cross`."""
-    return a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
+def _upper(shoulder: float) -> tuple[float, float]:
+    """Where the elbow is from the shoulder: outward and up [m]."""
+    c, s = cos(shoulder), sin(shoulder)
+    return UPPER_M[0] * c + UPPER_M[1] * s, UPPER_M[1] * c - UPPER_M[0] * s
+
+
+def _axes(waist: float, pitch: float, roll: float, wrist: float) -> tuple[Vector, Vector, Vector, Vector]:
+    """Unit vectors: along the forearm, of the arm's hinges, of the wrist's hinge, along the hand."""
+    c, s, cp, sp = cos(waist), sin(waist), cos(pitch), sin(pitch)
+    cr, sr, cw, sw = cos(roll), sin(roll), cos(wrist), sin(wrist)
+    x, y, z = cp * c, cp * s, -sp
+    u, v, w = sp * c, sp * s, cp  # across the forearm, in the arm's plane
+    hinge = (sr * u - cr * s, sr * v + cr * c, sr * w)
+    hand = (cw * x - sw * (cr * u + sr * s), cw * y - sw * (cr * v - sr * c), cw * z - sw * cr * w)
+    return (x, y, z), (-s, c, 0.0), hinge, hand
 
 
 def inverse(position: Array, rotation: Array, near: Array) -> Array:
