@@ -19,6 +19,7 @@ from handrail.store.trajectories import Trajectories
 if TYPE_CHECKING:
     from .next_place import NextPlaceConfig
 
+UPRIGHT = np.eye(3, dtype=np.float32)
 YZX, ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])
 POSE_DIM = 9  # position 3, x axis 3, y axis 3
 STRIDE = 3  # steps between the ends that are tried for a straight line
@@ -76,17 +77,19 @@ class Scene:
             raise InvalidValueError(
                 f"environment_state has {things.shape[1]} entries, the scene {split + self.others}: describe this task"
             )
-        hands = np.stack([state[:, at : at + POSE_DIM] for at in self.hands], 1)
-        found = np.concatenate([hands, things[:, :split].reshape(len(state), self.objects, POSE_DIM)], 1)
-        x, y = found[..., 3:6], found[..., 6:9]
-        room = np.broadcast_to(np.asarray(self.centre, np.float32), (len(state), 1, 3))
-        upright = np.broadcast_to(np.eye(3, dtype=np.float32), (len(state), 1, 3, 3))
-        rest = np.concatenate([state[:, list(self.grips)], things[:, split:]], 1)
-        return Poses(
-            np.concatenate([found[..., :3], room], 1),
-            np.concatenate([with_third(x, y), upright], 1),
-            rest,
+        batch, hands = len(state), len(self.hands)
+        seen = np.empty((batch, self.frames - 1, POSE_DIM), np.float32)
+        for hand, at in enumerate(self.hands):
+            seen[:, hand] = state[:, at : at + POSE_DIM]
+        seen[:, hands:] = things[:, :split].reshape(batch, self.objects, POSE_DIM)
+        position, rotation = (
+            np.empty((batch, self.frames, 3), np.float32),
+            np.empty((batch, self.frames, 3, 3), np.float32),
         )
+        position[:, :-1], position[:, -1] = seen[..., :3], self.centre
+        rotation[:, :-1], rotation[:, -1] = with_third(seen[..., 3:6], seen[..., 6:9]), UPRIGHT
+        rest = np.concatenate([state[:, list(self.grips)], things[:, split:]], 1)
+        return Poses(position, rotation, rest)
 
 
 @dataclass(frozen=True, slots=True)
