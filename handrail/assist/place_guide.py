@@ -28,7 +28,7 @@ from .success_score import SuccessScore
 Forward = Callable[[Array], tuple[Array, Array]]
 Jacobian = Callable[[Array], Array]
 ARM_DIM = 7
-DAMPING = 1e-4  # of the inverse Jacobian
+DAMPING = 1e-4 * np.eye(6)  # of the inverse Jacobian
 SLOW_M = 0.003  # motion of late below which its direction says less, in proportion
 
 
@@ -105,7 +105,7 @@ class PlaceGuide:
             ])  # fmt: skip
             joints = _joints(number)
             J = self._jacobian(command[joints])
-            found[joints] += J.T @ np.linalg.solve(J @ J.T + DAMPING * np.eye(6), pull)
+            found[joints] += J.T @ np.linalg.solve(J @ J.T + DAMPING, pull)
         return found
 
     def _base(self, state: Array, hand: int) -> Base:
