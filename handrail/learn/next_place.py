@@ -45,7 +45,7 @@ from handrail.nets import (
 )
 from handrail.store.trajectories import Trajectories
 
-from .next_place_data import NextPlaceSampler, PlaceBatch, Poses, Scene, with_third
+from .next_place_data import PlaceBatch, Poses, Scene, with_third
 
 PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of near and far distances, of the room
 ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit
@@ -310,16 +310,6 @@ class NextPlace:
         load_optimizer("adam", self._optimizer, arrays)
         self.updates = int(meta["updates"])
         load_generator(self.generator, meta["generators"]["torch"])
-
-
-def train(learner: NextPlace, data: Trajectories, seed: int) -> None:
-    """Fit a learner to the successful episodes of `data`, every sixth of which is kept for the expected errors."""
-    learner.fit_normaliser(data)
-    sampler, rng = NextPlaceSampler(data, learner.scene, learner.config), np.random.default_rng([seed, 0x9EC7])
-    rows = sampler.part(held_out=False)
-    for _ in range(learner.config.updates):
-        learner.update(sampler.sample(rows, rng))
-    learner.fit_errors(sampler.rows(sampler.part(held_out=True)))
 
 
 def _judged(said: Said, batch: PlaceBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -24,6 +24,7 @@ YZX, ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])
 POSE_DIM = 9  # position 3, x axis 3, y axis 3
 STRIDE = 3  # steps between the ends that are tried for a straight line
 ROWS = 4096  # at once: bounds the memory
+EVERY = 6  # one episode in so many is held out
 APPROACH_M, SAME_WAY = 0.015, 0.7  # how a hand comes and goes is judged over so much; the cosine of the same direction
 HELD_STEPS, CARRIED_M, SLIP = 8, 0.004, 0.35  # held: it travels so far in so many steps each way, and slips by less
 OPENS = 0.02  # of a commanded opening in a step: lets go
@@ -82,10 +83,8 @@ class Scene:
         for hand, at in enumerate(self.hands):
             seen[:, hand] = state[:, at : at + POSE_DIM]
         seen[:, hands:] = things[:, :split].reshape(batch, self.objects, POSE_DIM)
-        position, rotation = (
-            np.empty((batch, self.frames, 3), np.float32),
-            np.empty((batch, self.frames, 3, 3), np.float32),
-        )
+        position = np.empty((batch, self.frames, 3), np.float32)
+        rotation = np.empty((batch, self.frames, 3, 3), np.float32)
         position[:, :-1], position[:, -1] = seen[..., :3], self.centre
         rotation[:, :-1], rotation[:, -1] = with_third(seen[..., 3:6], seen[..., 6:9]), UPRIGHT
         rest = np.concatenate([state[:, list(self.grips)], things[:, split:]], 1)
@@ -130,12 +129,11 @@ class NextPlaceSampler:
         self.held = held(self.poses, data, scene)
         soon = np.minimum(steps + config.blur_steps, data.end_of(steps))
         self._travel = np.linalg.norm(self.poses.position[soon] - self.poses.position, axis=2)[:, : len(hands)]
-        number = np.cumsum(data.last) - data.last  # (N,) which episode
-        self._number = number.astype(np.int64)
+        self._number = np.cumsum(data.last) - data.last  # (N,) which episode
 
     def part(self, held_out: bool) -> Array:
         """Rows to train on, or those of every sixth episode, which are held out. Of a single episode, all are both."""
-        apart = self._number % 6 == 5
+        apart = self._number % EVERY == EVERY - 1
         chosen = np.flatnonzero(apart == held_out)
         return chosen if len(chosen) else np.arange(len(self._number))
 

@@ -32,8 +32,8 @@ from handrail.core.values import Array, Assessment, Step
 from handrail.learn.bc import BC, BCConfig
 from handrail.learn.cql import CQL, CQLConfig
 from handrail.learn.cql_data import CQLSampler
-from handrail.learn.next_place import NextPlace, NextPlaceConfig, train
-from handrail.learn.next_place_data import Scene
+from handrail.learn.next_place import NextPlace, NextPlaceConfig
+from handrail.learn.next_place_data import NextPlaceSampler, Scene
 from handrail.nets import Difference, StateFactory
 from handrail.operators.traits import EVALUATION_DRAWS, training_draw
 from handrail.run.record import record
@@ -267,13 +267,20 @@ class _Build:
         return self._made(f"cql{'-' * bool(name)}{name}", learner, train)
 
     def _places(self, learnt: Trajectories) -> NextPlace:
-        learner = NextPlace(self.config.places, scene(self.env), self.seed)
+        config = self.config.places
+        learner = NextPlace(config, scene(self.env), self.seed)
+        learner.fit_normaliser(learnt)
 
-        def learn() -> None:
-            self.say("learning the next places")
-            train(learner, learnt, self.seed)
+        def train() -> None:
+            sampler, rng = NextPlaceSampler(learnt, learner.scene, config), np.random.default_rng([self.seed, 0x9EC7])
+            rows = sampler.part(held_out=False)
+            for update in range(config.updates):
+                learner.update(sampler.sample(rows, rng))
+                if update % 1_000 == 0:
+                    self.say(f"learning the next places: update {update} of {config.updates}")
+            learner.fit_errors(sampler.rows(sampler.part(held_out=True)))
 
-        return self._made("places", learner, learn)
+        return self._made("places", learner, train)
 
     def _copilot(self, data: Dataset, learnt: Trajectories) -> Copilot:
         shown = learnt.pieces(learnt.ended_well()) if learnt.ended_well().any() else learnt

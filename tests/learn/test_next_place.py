@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from handrail.core.errors import CheckpointError, InvalidValueError
 from handrail.core.values import Array
@@ -88,6 +89,18 @@ def test_goals_that_are_nowhere_to_be_seen_are_ways_of_their_own() -> None:
     assert np.sqrt(np.mean(np.square(merged / said))) == pytest.approx(1.0, abs=0.3)  # between two it is in doubt
     sure = np.array([one.merged(np.eye(2)[np.argmin(o)]).error_m[0] for one, o in zip(ways, off, strict=True)])
     assert sure.mean() < 0.3 * said.mean()
+
+
+def test_one_moment_in_numpy_is_what_torch_says_of_it() -> None:
+    learner, batch = NextPlace(replace(CONFIG, ways=3), SCENE, 8), moments(20, np.random.default_rng(4))
+    other = trained(noise_m=0.01, ways=3)
+    learner.load_state(*other.state())  # the parameters changed under it
+    said = other.net(torch.from_numpy(other.net.features(batch.poses)), batch.poses)
+    on_m, on_rad = other.net.factors
+    expected = (said.position, said.axes, on_m * said.s_m, on_rad * said.s_rad, said.log_q.exp())
+    for row in range(20):
+        for found, one in zip(learner.ways(observed(batch, row)), expected, strict=True):
+            np.testing.assert_allclose(found, one[row].detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_it_is_fixed_by_its_seed_and_goes_on_where_it_was() -> None:

@@ -13,8 +13,10 @@ _SMOKE = guided_teleop.BUDGETS["smoke"]
 TINY = replace(
     _SMOKE,
     film=False,
+    assist=replace(_SMOKE.assist, doubt=0.0),  # after five updates it is sure of nothing
     offline=replace(
         _SMOKE.offline, teleoperation=ONE, calibration=ONE, held_out=ONE, copilot_updates=5, horizon=25,
+        calm=0.9,  # the gate opens before the last step
         places=replace(_SMOKE.offline.places, updates=5, hidden=(16,)),
         copilot=BCConfig(horizon=2, hidden=(16,)),
         cql=replace(_SMOKE.offline.cql, updates=10, hidden=(16, 16), batch_size=16),
