@@ -45,7 +45,8 @@ from handrail.nets import (
 )
 from handrail.store.trajectories import Trajectories
 
-from .next_place_data import PlaceBatch, Poses, Scene, with_third
+from .arm_frames import with_third
+from .next_place_data import PlaceBatch, Poses, Scene
 
 PLACE_M, NEAR_M, FAR_M, ROOM_M = 0.05, 0.015, 0.1, 0.15  # units of offsets, of near and far distances, of the room
 ERROR_M, ERROR_RAD = (0.002, 0.05), (0.02, 0.3)  # smallest expected error, and its unit

@@ -1,7 +1,8 @@
 """What `next_place.NextPlace` learns from: poses of hands and things, and the place to which each hand went next.
 
 The next place of a hand is the farthest one on its way that it reached in a straight line, before its grip changed and
-before it waited. All of it is ours.
+before it waited. Where the hand was *commanded* to be there counts, not where it was seen: a hand that presses against
+something is commanded beyond it, and whoever is pulled to the surface lets go. All of it is ours.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array
 from handrail.store.trajectories import Trajectories
 
+from .arm_frames import Base, Forward, standing, tools, with_third
+
 if TYPE_CHECKING:
     from .next_place import NextPlaceConfig
 
 UPRIGHT = np.eye(3, dtype=np.float32)
-YZX, ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])
 POSE_DIM = 9  # position 3, x axis 3, y axis 3
+ARM_JOINTS = 6
 STRIDE = 3  # steps between the ends that are tried for a straight line
 ROWS = 4096  # at once: bounds the memory
 EVERY = 6  # one episode in so many is held out
@@ -49,7 +52,7 @@ class Scene:
 
     Attributes:
         hands: first entry in "state" of each tool's pose.
-        grips: entry of each gripper's opening, in "state" and in the action.
+        grips: entry of each gripper's opening, in "state" and in the action; the six before it are the arm's joints.
         objects: how many poses "environment_state" begins with.
         others: how many numbers follow them.
         centre: (x, y, z) [m] of the room's frame.
@@ -65,6 +68,14 @@ class Scene:
     def frames(self) -> int:
         """K, the room included."""
         return len(self.hands) + self.objects + 1
+
+    def joints(self, hand: int) -> slice:
+        """Of an arm, without its gripper, in "state" and in the action."""
+        return slice(self.grips[hand] - ARM_JOINTS, self.grips[hand])
+
+    def standing(self, state: Array, hand: int, forward: Forward) -> Base:
+        """Where the arm of a hand stands, from one "state" (S,)."""
+        return standing(state, self.joints(hand), self.hands[hand], forward)
 
     def poses(self, observation: Mapping[str, Array]) -> Poses:
         """Of an observation batch.
@@ -111,9 +122,12 @@ class NextPlaceSampler:
         data: whole episodes.
         scene: where the poses are.
         config: the learner's.
+        forward: kinematics of an arm; None takes places as they were seen, not as they were commanded.
     """
 
-    def __init__(self, data: Trajectories, scene: Scene, config: NextPlaceConfig) -> None:
+    def __init__(
+        self, data: Trajectories, scene: Scene, config: NextPlaceConfig, forward: Forward | None = None
+    ) -> None:
         well = data.ended_well()
         data = data.pieces(well) if well.any() else data
         self.config, self.scene = config, scene
@@ -124,8 +138,9 @@ class NextPlaceSampler:
         target = [next_places(ways, hand, data.action[:, grip], data, config) for hand, grip in enumerate(scene.grips)]
         target = np.stack(target, 1)
         at = np.arange(len(hands))
-        self.position = self.poses.position[target, at]
-        self.axes = self.poses.rotation[target, at][..., :2]
+        seen = self.poses.position, self.poses.rotation
+        position, rotation = commanded(data, scene, forward) if forward else seen
+        self.position, self.axes = position[target, at], rotation[target, at][..., :2]
         self.held = held(self.poses, data, scene)
         soon = np.minimum(steps + config.blur_steps, data.end_of(steps))
         self._travel = np.linalg.norm(self.poses.position[soon] - self.poses.position, axis=2)[:, : len(hands)]
@@ -147,6 +162,19 @@ class NextPlaceSampler:
         found = self.rows(chosen)
         size = self.config.blur * self._travel[chosen] + self.config.blur_m
         return replace(found, poses=moved(found.poses, self.held[chosen], size, rng))
+
+
+def commanded(data: Trajectories, scene: Scene, forward: Forward) -> tuple[Array, Array]:
+    """Where the hands were commanded to be: positions (N, hands, 3) [m] and rotations (N, hands, 3, 3)."""
+    found = []
+    for hand in range(len(scene.hands)):
+        parts = []
+        for episode in data.episodes():
+            base = scene.standing(data.observation["state"][episode.start], hand, forward)
+            parts.append(tools(data.action[episode, scene.joints(hand)], base, forward))
+        found.append([np.concatenate(part) for part in zip(*parts, strict=True)])
+    position, rotation = zip(*found, strict=True)
+    return np.stack(position, 1), np.stack(rotation, 1)
 
 
 def next_places(ways: Array, hand: int, grip: Array, data: Trajectories, config: NextPlaceConfig) -> Array:
@@ -251,14 +279,6 @@ def moved(poses: Poses, held: Array, size: Array, rng: np.random.Generator) -> P
         position = np.where(along[..., None], arm, position)
         rotation = np.where(along[..., None, None], np.einsum("bij,bkjl->bkil", spin, rotation), rotation)
     return Poses(position, rotation, poses.rest)
-
-
-def with_third(x: Array, y: Array) -> Array:
-    """Rotations (..., 3, 3) of given x and y axes (..., 3), which `np.cross` is slow at for a few rows."""
-    found = np.empty((*x.shape, 3), x.dtype)
-    found[..., 0], found[..., 1] = x, y
-    found[..., 2] = x[..., YZX] * y[..., ZXY] - x[..., ZXY] * y[..., YZX]
-    return found
 
 
 def turned_by(vector: Array) -> Array:

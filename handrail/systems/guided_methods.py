@@ -71,6 +71,8 @@ class AssistConfig:
         gain: of the correction of the critic's actor and of the score's gradient, as a spring renders it.
         lead_m, lead_rad: how far the potential field and the next place pull at most.
         doubt: expected errors within which a next place counts as here.
+        tolerance_m: error of a next place that is none.
+        pace_m: motion toward it in 0.2 s of a hand that needs no pull.
         kappa: how much the direction of a motion says about which next place it leads to.
         min_steps, max_steps: length of a burst of IDA's.
     """
@@ -81,6 +83,8 @@ class AssistConfig:
     lead_m: float = 0.03
     lead_rad: float = 0.25
     doubt: float = 1.6
+    tolerance_m: float = 0.006
+    pace_m: float = 0.1
     kappa: float = 3.0
     min_steps: int = 5
     max_steps: int = 100
@@ -124,7 +128,8 @@ def score_of(method: str, built: Artefacts) -> SuccessScore:
 def place_guide(score: SuccessScore, built: Artefacts, config: AssistConfig) -> PlaceGuide:
     """Toward the next places of successful people."""
     c = config
-    return PlaceGuide(score, built.places, forward, jacobian, c.lead_m, c.lead_rad, c.doubt, c.kappa)
+    settings = (c.lead_m, c.lead_rad, c.doubt, c.tolerance_m, c.pace_m, c.kappa)
+    return PlaceGuide(score, built.places, forward, jacobian, *settings)
 
 
 def _supervisor(

@@ -44,6 +44,7 @@ from handrail.store.trajectories import Trajectories
 from handrail.systems.guided_station import TIERS, Outcome, Station, Visit, visits
 from handrail.tasks import make
 from handrail.tasks.bimanual.base import BimanualTask
+from handrail.tasks.bimanual.kinematics import forward
 from handrail.tasks.bimanual.observe import POSE_DIM, STATE_DIM
 
 FIRST_EPISODE = {"teleoperation": 4_000_000, "calibration": 5_000_000}
@@ -272,7 +273,8 @@ class _Build:
         learner.fit_normaliser(learnt)
 
         def train() -> None:
-            sampler, rng = NextPlaceSampler(learnt, learner.scene, config), np.random.default_rng([self.seed, 0x9EC7])
+            sampler = NextPlaceSampler(learnt, learner.scene, config, forward)
+            rng = np.random.default_rng([self.seed, 0x9EC7])
             rows = sampler.part(held_out=False)
             for update in range(config.updates):
                 learner.update(sampler.sample(rows, rng))

@@ -96,8 +96,33 @@ def test_no_pull_is_longer_than_it_may_be() -> None:
 def test_doubt_shortens_the_pull_and_ends_it() -> None:
     shift = np.array([0.0, 0.0, 0.03])
     for error, share in ((0.0, 1.0), (0.0075, 0.75), (0.015, 0.0), (0.1, 0.0)):
-        for way, _ in pulled(places(shift, error_m=error), doubt=2.0):
+        for way, _ in pulled(places(shift, error_m=error), doubt=2.0, tolerance_m=0.0):
             np.testing.assert_allclose(way, share * shift, atol=1e-3)
+
+
+def test_an_error_by_which_people_differ_is_none() -> None:
+    shift = np.array([0.0, 0.0, 0.03])
+    for error, share in ((0.006, 1.0), (float(np.hypot(0.006, 0.0075)), 0.75)):
+        for way, _ in pulled(places(shift, error_m=error), doubt=2.0, tolerance_m=0.006):
+            np.testing.assert_allclose(way, share * shift, atol=1e-3)
+
+
+def test_who_is_on_the_way_by_themselves_is_left_alone() -> None:
+    shift, turn = np.array([0.0, 0.0, 0.03]), np.array([0.0, 0.0, 0.1])
+    guide = PlaceGuide(watch(), Known(places(shift, turn=turn)), forward, jacobian, pace_m=0.1)
+    for moved, share in ((-0.05, 1.0), (0.0, 1.0), (0.05, 0.5), (0.1, 0.0), (0.2, 0.0)):
+        came = LEADER.copy()
+        for side, base in enumerate(BASES):  # small steps back from where the hands are now
+            joints = slice(7 * side, 7 * side + 6)
+            step = np.concatenate([base.T @ (moved * shift / 0.03), np.zeros(3)]) / 50
+            for _ in range(50):
+                came[joints] -= np.linalg.solve(jacobian(came[joints]), step)
+        found = guide.target(observation(), LEADER.astype(np.float32), came).astype(float)
+        for side, base in enumerate(BASES):
+            joints = slice(7 * side, 7 * side + 6)
+            pull = jacobian(LEADER[joints]) @ (found - LEADER)[joints]
+            np.testing.assert_allclose(base @ pull[:3], share * shift, atol=2e-3)
+            np.testing.assert_allclose(base @ pull[3:], share * turn, atol=5e-3)
 
 
 def test_where_the_place_is_here_nothing_is_pulled() -> None:
@@ -154,5 +179,7 @@ def test_rotation_vectors_are_undone_by_rodrigues() -> None:
 
 
 def test_error_messages() -> None:
-    with pytest.raises(InvalidValueError, match=r"lead_m 0.0 and lead_rad 0.25 must be > 0, doubt 1.6 and kappa"):
+    with pytest.raises(InvalidValueError, match=r"lead_m 0.0, lead_rad 0.25 and pace_m 0.1 must be > 0, doubt 1.6"):
         PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, lead_m=0.0)
+    with pytest.raises(InvalidValueError, match=r"tolerance_m -0.001 and kappa 3.0 >= 0: "):
+        PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, tolerance_m=-0.001)

@@ -174,6 +174,40 @@ def test_only_successes_are_drawn_and_every_sixth_is_kept() -> None:
     assert len(NextPlaceSampler(lost, SCENE, CONFIG).position) == 13 * 26
 
 
+def test_a_place_is_where_the_hand_was_commanded_to_be() -> None:
+    """The arm stands aside and turned; its tool is where its first three joints say, and stops at a wall."""
+    scene = Scene(hands=(14, 23), grips=(6, 13), objects=1, centre=(0.0, 0.0, 0.0))
+    turn, origin = turned_by(np.array([[0.0, 0.0, np.pi / 2]]))[0], np.array([0.5, -0.2, 0.1], np.float32)
+
+    def forward(joints: Array) -> tuple[Array, Array]:
+        return joints[:3], turned_by(joints[None, 3:6])[0]
+
+    meant = np.linspace((0.0, 0.0, 0.0), (0.0, 0.1, 0.0), 51)  # beyond the wall at 8 cm
+    joints = np.concatenate([meant, np.tile([0.0, 0.0, 0.3], (51, 1))], 1).astype(np.float32)
+    seen = joints.copy()
+    seen[:, 1] = np.minimum(seen[:, 1], 0.08)
+
+    def world(joints: Array) -> tuple[Array, Array]:
+        return origin + joints[:, :3] @ turn.T, turn @ turned_by(joints[:, 3:])
+
+    at, axes = world(seen)
+    pose = np.concatenate([at, axes[..., 0], axes[..., 1]], 1)
+    still = np.concatenate([np.zeros((51, 6)), np.ones((51, 1))], 1)
+    state = np.concatenate(
+        [seen, np.ones((51, 1)), still, pose, np.tile([*origin, *turn[:, 0], *turn[:, 1]], (51, 1))], 1
+    )
+    things, none = np.tile([0.3, 0.0, 0.0, *UPRIGHT], (51, 1)), np.zeros(51, np.float32)
+    columns = {"state": state.astype(np.float32), "environment_state": things.astype(np.float32)}
+    action, last = np.concatenate([joints, np.ones((51, 1)), still], 1).astype(np.float32), np.arange(51) == 50
+    data = Trajectories(columns, columns, action, action, last * 1.0, none, last, last, np.zeros(51, np.int64))
+
+    sampler = NextPlaceSampler(data, scene, CONFIG, forward)
+    position, rotation = world(joints[-1:])
+    np.testing.assert_allclose(sampler.position[0, 0], position[0], atol=1e-5)
+    np.testing.assert_allclose(sampler.axes[0, 0], rotation[0, :, :2], atol=1e-5)
+    np.testing.assert_allclose(NextPlaceSampler(data, scene, CONFIG).position[0, 0], at[-1], atol=1e-5)
+
+
 def test_a_scene_says_what_does_not_fit() -> None:
     data = episode(line((0, 0, 0), (0.1, 0, 0)))
     with pytest.raises(InvalidValueError, match="environment_state has 9 entries, the scene 18: describe this task"):
