@@ -15,7 +15,7 @@ u the direction in which a hand has moved of late and d that of its place (von M
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import atan2, sqrt
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy as np
 from handrail.core.contracts import single
 from handrail.core.errors import InvalidValueError
 from handrail.core.values import Array, Assessment, Authority, Observation, Proposal
-from handrail.learn.arm_frames import Base, Forward
+from handrail.learn.arm_frames import Forward
 from handrail.learn.next_place import NextPlace, Places, Ways
 
 from .success_score import SuccessScore
@@ -75,11 +75,11 @@ class PlaceGuide:
         self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
         self.tolerance_m, self.pace_m = tolerance_m, pace_m
         self._joints = [learner.scene.joints(hand) for hand in range(len(learner.scene.hands))]
-        self._bases: list[Base] = []
+        self._arms: tuple[Array, Array] | None = None
 
     def reset(self) -> None:
         """Forget where the arms stand."""
-        self._bases.clear()
+        self._arms = None
 
     def propose(self, observation: Observation, assessment: Assessment) -> Proposal | None:
         """The answer to the command that `score` assessed last; None where it heard none."""
@@ -90,46 +90,71 @@ class PlaceGuide:
 
     def target(self, observation: Observation, command: Array, before: Array) -> Array:
         """Joint positions (14,) for an operator who commands `command` (14,) now and commanded `before` a while ago."""
-        if not self._bases:
-            state, scene = np.asarray(observation["state"]), self.learner.scene
-            self._bases = [scene.standing(state, hand, self._forward) for hand in range(len(scene.hands))]
-        held, been = ([self._forward(one[joints]) for joints in self._joints] for one in (command, before))
-        hands = self._in_world(held)
-        motion = hands - self._in_world(been)
+        if self._arms is None:
+            self._arms = self._standing(np.asarray(observation["state"]))
+        origins, axes = self._arms
+        at, turn, motion = self._hands(command, before)
+        hands, motion = origins + _turned(axes, at), _turned(axes, motion)
         places = self._chosen(self.learner.ways(observation), hands, motion)
+        back = axes.swapaxes(1, 2)  # from the world's frame to the arms'
+        way = places.position - hands
+        spin = back @ places.rotation @ turn.swapaxes(1, 2)
+        errors = places.error_m.tolist(), places.error_rad.tolist()
+        pulls = np.array([self._pull(*hand) for hand in zip(way, spin, motion, *errors, strict=True)])
+        pulls[:, :3] = _turned(back, pulls[:, :3])
+        J = np.array([self._jacobian(command[joints]) for joints in self._joints])
         found = np.array(command, np.float32)
-        for hand, (joints, base, (_, turn)) in enumerate(zip(self._joints, self._bases, held, strict=True)):
-            way = places.position[hand] - hands[hand]
-            twist = rotation_vector(base.axes.T @ places.rotation[hand] @ turn.T)
-            needed = self._needed(way, motion[hand])
-            move = needed * self._share(way, places.error_m[hand], self.tolerance_m) * _limited(way, self.lead_m)
-            spin = needed * self._share(twist, places.error_rad[hand]) * _limited(twist, self.lead_rad)
-            pull = np.concatenate([base.axes.T @ move, spin])
-            J = self._jacobian(command[joints])
-            found[joints] += J.T @ np.linalg.solve(J @ J.T + DAMPING, pull)
+        for joints, change in zip(self._joints, _damped_inverse(J, pulls), strict=True):
+            found[joints] += change
         return found
 
-    def _in_world(self, tools: Sequence[tuple[Array, Array]]) -> Array:
-        """Positions (H, 3) [m] of poses that are each in the frame of its arm."""
-        return np.array([base.position(at) for base, (at, _) in zip(self._bases, tools, strict=True)])
+    def _standing(self, state: Array) -> tuple[Array, Array]:
+        """Where the arms stand: origins (H, 3) [m] and axes (H, 3, 3) from their frames to the world's."""
+        bases = [self.learner.scene.standing(state, hand, self._forward) for hand in range(len(self._joints))]
+        return np.array([base.origin for base in bases]), np.array([base.axes for base in bases])
+
+    def _hands(self, command: Array, before: Array) -> tuple[Array, Array, Array]:
+        """In each arm's frame: positions (H, 3) [m], rotations (H, 3, 3), and motion (H, 3) [m] since `before`."""
+        now = [self._forward(command[joints]) for joints in self._joints]
+        at = np.array([position for position, _ in now])
+        return (
+            at,
+            np.array([turn for _, turn in now]),
+            at - [self._forward(before[joints])[0] for joints in self._joints],
+        )
+
+    def _pull(self, way: Array, spin: Array, motion: Array, error_m: float, error_rad: float) -> list[float]:
+        """What one hand is pulled by, (6,): [m] along `way` (3,), then [rad] along the turn `spin` (3, 3)."""
+        distance = max(sqrt(way @ way), 1e-9)
+        needed = min(max(1.0 - float(way @ motion) / (distance * self.pace_m), 0.0), 1.0)
+        turn = rotation_vector(spin)
+        angle = max(sqrt(turn @ turn), 1e-9)
+        move = needed * self._share(distance, error_m, self.tolerance_m) * min(1.0, self.lead_m / distance)
+        twist = needed * self._share(angle, error_rad) * min(1.0, self.lead_rad / angle)
+        return [*(move * way), *(twist * turn)]
 
     def _chosen(self, ways: Ways, hands: Array, motion: Array) -> Places:
         """The ways that hands (H, 3) seem to go which have moved by `motion` (H, 3) of late."""
-        u = motion / np.maximum(_lengths(motion), SLOW_M)
+        u = motion / np.maximum(np.sqrt(_dots(motion, motion)), SLOW_M)[..., None]
         away = ways.position - hands
-        d = away / np.maximum(_lengths(away), 1e-9)
-        q = ways.probability * np.exp(self.kappa * (d * u).sum((1, 2)))
+        along = _dots(away, u) / np.sqrt(np.maximum(_dots(away, away), 1e-18))  # (M, H)
+        q = ways.probability * np.exp(self.kappa * along.sum(1))
         return ways.merged(q / q.sum())
 
-    def _needed(self, way: Array, motion: Array) -> float:
-        """f in [0, 1] of a hand that has moved by `motion` (3,) of late, `way` (3,) from its place."""
-        toward = float(way @ motion) / max(sqrt(way @ way), 1e-9)
-        return min(max(1.0 - toward / self.pace_m, 0.0), 1.0)
+    def _share(self, distance: float, error: float, tolerance: float = 0.0) -> float:
+        """c in [0, 1] of a place so far away that is known to within `error`."""
+        return max(0.0, 1.0 - self.doubt**2 * max(0.0, error**2 - tolerance**2) / distance**2)
 
-    def _share(self, way: Array, error: float, tolerance: float = 0.0) -> float:
-        """c in [0, 1] of a place that is `way` (3,) away and known to within `error`."""
-        doubted = self.doubt**2 * max(0.0, float(error) ** 2 - tolerance**2)
-        return max(0.0, 1.0 - doubted / max(float(way @ way), 1e-18))
+
+def _turned(axes: Array, vectors: Array) -> Array:
+    """(H, 3, 3) and (H, 3) -> (H, 3)."""
+    return (axes @ vectors[..., None])[..., 0]
+
+
+def _damped_inverse(J: Array, pulls: Array) -> Array:
+    """Changes of joints (H, 6) that move hands by `pulls` (H, 6), small where an arm is singular."""
+    transposed = J.swapaxes(1, 2)
+    return _turned(transposed, np.linalg.solve(J @ transposed + DAMPING, pulls[..., None])[..., 0])
 
 
 def rotation_vector(rotation: Array) -> Array:
@@ -146,10 +171,6 @@ def rotation_vector(rotation: Array) -> Array:
     return angle * axis
 
 
-def _lengths(vectors: Array) -> Array:
-    """(..., 3) -> (..., 1). Half the time of `np.linalg.norm`."""
-    return np.sqrt(np.square(vectors).sum(-1, keepdims=True))
-
-
-def _limited(vector: Array, limit: float) -> Array:
-    return vector * min(1.0, limit / max(sqrt(vector @ vector), 1e-12))
+def _dots(one: Array, other: Array) -> Array:
+    """Inner products of vectors (..., 3), which a sum of products takes twice as long for."""
+    return (one[..., None, :] @ other[..., None])[..., 0, 0]

@@ -24,10 +24,6 @@ class Base(NamedTuple):
     origin: Array  # (3,) [m]
     axes: Array  # (3, 3) from its frame to the world's
 
-    def position(self, at: Array) -> Array:
-        """(3,) [m] in its frame -> in the world."""
-        return self.origin + self.axes @ at
-
 
 def standing(state: Array, joints: slice, tool: int, forward: Forward) -> Base:
     """Where an arm stands; a `state` (S,) holds its joints and, from entry `tool` on, its tool's position and axes."""
