@@ -49,7 +49,7 @@ class GuidanceConfig:
     """
 
     stiffness: tuple[float, ...] = (20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 1.0)
-    hand_stiffness: tuple[float, float] = (160.0, 1.0)
+    hand_stiffness: tuple[float, float] = (160.0, 2.5)
     damping: tuple[float, ...] = (0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.0)
     torque_max: tuple[float, ...] = (2.5, 2.5, 2.5, 0.6, 0.6, 0.6, 0.0)
     tank_j: float = 20.0

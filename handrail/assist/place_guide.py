@@ -3,11 +3,12 @@
 The pull starts from the leader, which is where the operator's hand is. The follower lags a moving hand by 1 to 2 cm:
 written as "where the arm is, plus a displacement", a short pull would draw the hand back. It is shortened twice:
 
-    c = max(0, 1 - doubt^2 max(0, e^2 - tolerance^2) / d^2),   f = 1 - v / pace, within [0, 1]
+    c = max(0, 1 - doubt^2 max(0, e^2 - tolerance^2) / d^2),   f = 1 - v / min(pace, approach d), within [0, 1]
 
 d is the distance of the place and e the error that is expected of it: where the place might as well be here, nothing is
 felt. Successful people differ by about the tolerance where nothing is in doubt: so near, the pull is a soft stop. v is
-how far the hand has moved toward the place of late: who is on the way by themselves is left alone.
+how far the hand has moved toward the place of late: who is on the way by themselves is left alone, and who is nearly
+there is not driven into it.
 
 Of several ways that the hands may go, their motion says which: q_m becomes q_m exp(kappa sum_h u_h . d_mh), normalised,
 u the direction in which a hand has moved of late and d that of its place (von Mises and Fisher's distribution).
@@ -47,6 +48,7 @@ class PlaceGuide:
         doubt: expected errors within which a place counts as here.
         tolerance_m: error of a position that is none, since successful people differ by as much.
         pace_m: motion toward its place, over the time that `score.commands` remember, of a hand that needs no pull.
+        approach: the same as a share of what is left of the way.
         kappa: how much the direction of a motion says about where it leads.
 
     Raises:
@@ -64,16 +66,17 @@ class PlaceGuide:
         doubt: float = 1.6,
         tolerance_m: float = 0.006,
         pace_m: float = 0.1,
+        approach: float = 1.5,
         kappa: float = 3.0,
     ) -> None:
-        if min(lead_m, lead_rad, pace_m) <= 0.0 or min(doubt, tolerance_m, kappa) < 0.0:
+        if min(lead_m, lead_rad, pace_m, approach) <= 0.0 or min(doubt, tolerance_m, kappa) < 0.0:
             raise InvalidValueError(
-                f"lead_m {lead_m}, lead_rad {lead_rad} and pace_m {pace_m} must be > 0, doubt {doubt}, tolerance_m "
-                f"{tolerance_m} and kappa {kappa} >= 0: 0.03, 0.25, 0.1, 1.6, 0.006 and 3 are usual"
+                f"lead_m {lead_m}, lead_rad {lead_rad}, pace_m {pace_m} and approach {approach} must be > 0, doubt "
+                f"{doubt}, tolerance_m {tolerance_m} and kappa {kappa} >= 0: 0.03, 0.25, 0.1, 1.5, 1.6, 0.006 and 3 are usual"
             )
         self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
         self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
-        self.tolerance_m, self.pace_m = tolerance_m, pace_m
+        self.tolerance_m, self.pace_m, self.approach = tolerance_m, pace_m, approach
         self._joints = [learner.scene.joints(hand) for hand in range(len(learner.scene.hands))]
         self._arms: tuple[Array, Array] | None = None
 
@@ -126,7 +129,8 @@ class PlaceGuide:
     def _pull(self, way: Array, spin: Array, motion: Array, error_m: float, error_rad: float) -> list[float]:
         """What one hand is pulled by, (6,): [m] along `way` (3,), then [rad] along the turn `spin` (3, 3)."""
         distance = max(sqrt(way @ way), 1e-9)
-        needed = min(max(1.0 - float(way @ motion) / (distance * self.pace_m), 0.0), 1.0)
+        enough = min(self.pace_m, self.approach * distance)
+        needed = min(max(1.0 - float(way @ motion) / (distance * enough), 0.0), 1.0)
         turn = rotation_vector(spin)
         angle = max(sqrt(turn @ turn), 1e-9)
         move = needed * self._share(distance, error_m, self.tolerance_m) * min(1.0, self.lead_m / distance)

@@ -72,7 +72,7 @@ class AssistConfig:
         lead_m, lead_rad: how far the potential field and the next place pull at most.
         doubt: expected errors within which a next place counts as here.
         tolerance_m: error of a next place that is none.
-        pace_m: motion toward it in 0.2 s of a hand that needs no pull.
+        pace_m, approach: motion toward it in 0.2 s of a hand that needs no pull; and as a share of what is left.
         kappa: how much the direction of a motion says about which next place it leads to.
         min_steps, max_steps: length of a burst of IDA's.
     """
@@ -85,6 +85,7 @@ class AssistConfig:
     doubt: float = 1.6
     tolerance_m: float = 0.006
     pace_m: float = 0.1
+    approach: float = 1.5
     kappa: float = 3.0
     min_steps: int = 5
     max_steps: int = 100
@@ -128,7 +129,7 @@ def score_of(method: str, built: Artefacts) -> SuccessScore:
 def place_guide(score: SuccessScore, built: Artefacts, config: AssistConfig) -> PlaceGuide:
     """Toward the next places of successful people."""
     c = config
-    settings = (c.lead_m, c.lead_rad, c.doubt, c.tolerance_m, c.pace_m, c.kappa)
+    settings = (c.lead_m, c.lead_rad, c.doubt, c.tolerance_m, c.pace_m, c.approach, c.kappa)
     return PlaceGuide(score, built.places, forward, jacobian, *settings)
 
 

@@ -109,8 +109,12 @@ def test_an_error_by_which_people_differ_is_none() -> None:
 
 def test_who_is_on_the_way_by_themselves_is_left_alone() -> None:
     shift, turn = np.array([0.0, 0.0, 0.03]), np.array([0.0, 0.0, 0.1])
-    guide = PlaceGuide(watch(), Known(places(shift, turn=turn)), forward, jacobian, pace_m=0.1)
-    for moved, share in ((-0.05, 1.0), (0.0, 1.0), (0.05, 0.5), (0.1, 0.0), (0.2, 0.0)):
+    cases = [
+        (0.1, 10.0, moved, share) for moved, share in ((-0.05, 1.0), (0.0, 1.0), (0.05, 0.5), (0.1, 0.0), (0.2, 0.0))
+    ]
+    for pace, approach, moved, share in [*cases, (0.1, 1.5, 0.0225, 0.5), (0.1, 1.5, 0.045, 0.0)]:
+        options = {"pace_m": pace, "approach": approach}
+        guide = PlaceGuide(watch(), Known(places(shift, turn=turn)), forward, jacobian, **options)
         came = LEADER.copy()
         for side, base in enumerate(BASES):  # small steps back from where the hands are now
             joints = slice(7 * side, 7 * side + 6)
@@ -179,7 +183,9 @@ def test_rotation_vectors_are_undone_by_rodrigues() -> None:
 
 
 def test_error_messages() -> None:
-    with pytest.raises(InvalidValueError, match=r"lead_m 0.0, lead_rad 0.25 and pace_m 0.1 must be > 0, doubt 1.6"):
+    with pytest.raises(
+        InvalidValueError, match=r"lead_m 0.0, lead_rad 0.25, pace_m 0.1 and approach 1.5 must be > 0, "
+    ):
         PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, lead_m=0.0)
     with pytest.raises(InvalidValueError, match=r"tolerance_m -0.001 and kappa 3.0 >= 0: "):
         PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, tolerance_m=-0.001)
