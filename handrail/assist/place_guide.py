@@ -71,8 +71,9 @@ class PlaceGuide:
     ) -> None:
         if min(lead_m, lead_rad, pace_m, approach) <= 0.0 or min(doubt, tolerance_m, kappa) < 0.0:
             raise InvalidValueError(
-                f"lead_m {lead_m}, lead_rad {lead_rad}, pace_m {pace_m} and approach {approach} must be > 0, doubt "
-                f"{doubt}, tolerance_m {tolerance_m} and kappa {kappa} >= 0: 0.03, 0.25, 0.1, 1.5, 1.6, 0.006 and 3 are usual"
+                f"lead_m {lead_m}, lead_rad {lead_rad}, pace_m {pace_m} and approach {approach} must be > 0, "
+                f"doubt {doubt}, tolerance_m {tolerance_m} and kappa {kappa} >= 0: "
+                "0.03, 0.25, 0.1, 1.5, 1.6, 0.006 and 3 are usual"
             )
         self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
         self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
