@@ -7,7 +7,7 @@ from handrail.assist.guide_actor import GuideActor, ScoreAscent
 from handrail.assist.imagination import Imagination
 from handrail.assist.mppi import MPPI, MPPIConfig
 from handrail.assist.oracle import LookAhead
-from handrail.assist.place_guide import PlaceGuide
+from handrail.assist.place_guide import PlaceGuide, PlaceGuideConfig
 from handrail.assist.recovery import PolicyRecovery, Rejection, Scripted
 from handrail.assist.safety_q import SafetyQMonitor
 from handrail.assist.success_score import SuccessScore
@@ -25,6 +25,7 @@ __all__ = [
     "MPPIConfig",
     "Never",
     "PlaceGuide",
+    "PlaceGuideConfig",
     "PolicyRecovery",
     "Rejection",
     "SafetyQMonitor",

@@ -17,6 +17,7 @@ u the direction in which a hand has moved of late and d that of its place (von M
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import atan2, sqrt
 
 import numpy as np
@@ -34,6 +35,36 @@ DAMPING = 1e-4 * np.eye(6)  # of the inverse Jacobian
 SLOW_M = 0.003  # motion of late below which its direction says less, in proportion
 
 
+@dataclass(frozen=True)
+class PlaceGuideConfig:
+    """All values are ours.
+
+    Attributes:
+        lead_m, lead_rad: longest pull and turn.
+        doubt: expected errors within which a place counts as here.
+        tolerance_m: error of a position that is none, since successful people differ by as much.
+        pace_m: motion toward its place in the 0.2 s that `SuccessScore.commands` hold, of a hand that needs no pull.
+        approach: the same as a share of what is left of the way.
+        kappa: how much the direction of a motion says about where it leads.
+    """
+
+    lead_m: float = 0.03
+    lead_rad: float = 0.25
+    doubt: float = 1.6
+    tolerance_m: float = 0.006
+    pace_m: float = 0.1
+    approach: float = 1.5
+    kappa: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name in ("lead_m", "lead_rad", "pace_m", "approach"):
+            if getattr(self, name) <= 0.0:
+                raise InvalidValueError(f"place guide {name} is {getattr(self, name)}, must be > 0: raise it")
+        for name in ("doubt", "tolerance_m", "kappa"):
+            if getattr(self, name) < 0.0:
+                raise InvalidValueError(f"place guide {name} is {getattr(self, name)}, must be >= 0: 0 does without")
+
+
 class PlaceGuide:
     """A `Recovery` whose proposal is where the operator's joints should be: (1, 14) [rad; opening].
 
@@ -44,15 +75,6 @@ class PlaceGuide:
         learner: trained.
         forward: joints (6,) of an arm -> tool position (3,) [m] and rotation (3, 3) in the arm's base frame.
         jacobian: joints (6,) -> (6, 6) of the same, linear velocity first.
-        lead_m, lead_rad: longest pull and turn.
-        doubt: expected errors within which a place counts as here.
-        tolerance_m: error of a position that is none, since successful people differ by as much.
-        pace_m: motion toward its place, over the time that `score.commands` remember, of a hand that needs no pull.
-        approach: the same as a share of what is left of the way.
-        kappa: how much the direction of a motion says about where it leads.
-
-    Raises:
-        InvalidValueError: a length is not above 0, or doubt, tolerance or kappa is negative.
     """
 
     def __init__(
@@ -61,23 +83,10 @@ class PlaceGuide:
         learner: NextPlace,
         forward: Forward,
         jacobian: Jacobian,
-        lead_m: float = 0.03,
-        lead_rad: float = 0.25,
-        doubt: float = 1.6,
-        tolerance_m: float = 0.006,
-        pace_m: float = 0.1,
-        approach: float = 1.5,
-        kappa: float = 3.0,
+        config: PlaceGuideConfig | None = None,
     ) -> None:
-        if min(lead_m, lead_rad, pace_m, approach) <= 0.0 or min(doubt, tolerance_m, kappa) < 0.0:
-            raise InvalidValueError(
-                f"lead_m {lead_m}, lead_rad {lead_rad}, pace_m {pace_m} and approach {approach} must be > 0, "
-                f"doubt {doubt}, tolerance_m {tolerance_m} and kappa {kappa} >= 0: "
-                "0.03, 0.25, 0.1, 1.5, 1.6, 0.006 and 3 are usual"
-            )
         self.score, self.learner, self._forward, self._jacobian = score, learner, forward, jacobian
-        self.lead_m, self.lead_rad, self.doubt, self.kappa = lead_m, lead_rad, doubt, kappa
-        self.tolerance_m, self.pace_m, self.approach = tolerance_m, pace_m, approach
+        self.config = config or PlaceGuideConfig()
         self._joints = [learner.scene.joints(hand) for hand in range(len(learner.scene.hands))]
         self._arms: tuple[Array, Array] | None = None
 
@@ -120,22 +129,18 @@ class PlaceGuide:
     def _hands(self, command: Array, before: Array) -> tuple[Array, Array, Array]:
         """In each arm's frame: positions (H, 3) [m], rotations (H, 3, 3), and motion (H, 3) [m] since `before`."""
         now = [self._forward(command[joints]) for joints in self._joints]
-        at = np.array([position for position, _ in now])
-        return (
-            at,
-            np.array([turn for _, turn in now]),
-            at - [self._forward(before[joints])[0] for joints in self._joints],
-        )
+        at, turn = (np.array(part) for part in zip(*now, strict=True))
+        return at, turn, at - [self._forward(before[joints])[0] for joints in self._joints]
 
     def _pull(self, way: Array, spin: Array, motion: Array, error_m: float, error_rad: float) -> list[float]:
         """What one hand is pulled by, (6,): [m] along `way` (3,), then [rad] along the turn `spin` (3, 3)."""
-        distance = max(sqrt(way @ way), 1e-9)
-        enough = min(self.pace_m, self.approach * distance)
+        c, distance = self.config, max(sqrt(way @ way), 1e-9)
+        enough = min(c.pace_m, c.approach * distance)
         needed = min(max(1.0 - float(way @ motion) / (distance * enough), 0.0), 1.0)
         turn = rotation_vector(spin)
         angle = max(sqrt(turn @ turn), 1e-9)
-        move = needed * self._share(distance, error_m, self.tolerance_m) * min(1.0, self.lead_m / distance)
-        twist = needed * self._share(angle, error_rad) * min(1.0, self.lead_rad / angle)
+        move = needed * self._share(distance, error_m, c.tolerance_m) * min(1.0, c.lead_m / distance)
+        twist = needed * self._share(angle, error_rad) * min(1.0, c.lead_rad / angle)
         return [*(move * way), *(twist * turn)]
 
     def _chosen(self, ways: Ways, hands: Array, motion: Array) -> Places:
@@ -143,12 +148,12 @@ class PlaceGuide:
         u = motion / np.maximum(np.sqrt(_dots(motion, motion)), SLOW_M)[..., None]
         away = ways.position - hands
         along = _dots(away, u) / np.sqrt(np.maximum(_dots(away, away), 1e-18))  # (M, H)
-        q = ways.probability * np.exp(self.kappa * along.sum(1))
+        q = ways.probability * np.exp(self.config.kappa * along.sum(1))
         return ways.merged(q / q.sum())
 
     def _share(self, distance: float, error: float, tolerance: float = 0.0) -> float:
         """c in [0, 1] of a place so far away that is known to within `error`."""
-        return max(0.0, 1.0 - self.doubt**2 * max(0.0, error**2 - tolerance**2) / distance**2)
+        return max(0.0, 1.0 - self.config.doubt**2 * max(0.0, error**2 - tolerance**2) / distance**2)
 
 
 def _turned(axes: Array, vectors: Array) -> Array:

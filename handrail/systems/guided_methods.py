@@ -12,7 +12,7 @@ from handrail.assist.copilot import Advantage, Blended
 from handrail.assist.gate import ConstantLevel, Gate, GateConfig
 from handrail.assist.guidance import GuidanceConfig
 from handrail.assist.guide_actor import GuideActor, ScoreAscent
-from handrail.assist.place_guide import PlaceGuide
+from handrail.assist.place_guide import PlaceGuide, PlaceGuideConfig
 from handrail.assist.success_score import SuccessScore
 from handrail.core.contracts import Recovery, Trigger
 from handrail.run import Assist, Supervisor
@@ -69,26 +69,16 @@ class AssistConfig:
         level: of constant guidance.
         share: of the copilot in a blended command.
         gain: of the correction of the critic's actor and of the score's gradient, as a spring renders it.
-        lead_m, lead_rad: how far the potential field and the next place pull at most.
-        doubt: expected errors within which a next place counts as here.
-        tolerance_m: error of a next place that is none.
-        pace_m, approach: motion toward it in 0.2 s of a hand that needs no pull; and as a share of what is left.
-        kappa: how much the direction of a motion says about which next place it leads to.
+        place: how a next place is pulled toward; the potential field leads as far.
         min_steps, max_steps: length of a burst of IDA's.
     """
 
     level: float = 0.5
     share: float = 0.3
     gain: float = 1.0
-    lead_m: float = 0.03
-    lead_rad: float = 0.25
-    doubt: float = 1.6
-    tolerance_m: float = 0.006
-    pace_m: float = 0.1
-    approach: float = 1.5
-    kappa: float = 3.0
     min_steps: int = 5
     max_steps: int = 100
+    place: PlaceGuideConfig = field(default_factory=PlaceGuideConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
 
 
@@ -128,9 +118,7 @@ def score_of(method: str, built: Artefacts) -> SuccessScore:
 
 def place_guide(score: SuccessScore, built: Artefacts, config: AssistConfig) -> PlaceGuide:
     """Toward the next places of successful people."""
-    c = config
-    settings = (c.lead_m, c.lead_rad, c.doubt, c.tolerance_m, c.pace_m, c.approach, c.kappa)
-    return PlaceGuide(score, built.places, forward, jacobian, *settings)
+    return PlaceGuide(score, built.places, forward, jacobian, config.place)
 
 
 def _supervisor(
@@ -150,6 +138,6 @@ def _supervisor(
         "actor": lambda: GuideActor(score, config.gain),
         "ascent": lambda: ScoreAscent(score, config.gain),
         "copilot": lambda: built.copilot,
-        "path": lambda: Scripted(lambda _: ahead(env, env.waypoint(), config.lead_m, config.lead_rad)),
+        "path": lambda: Scripted(lambda _: ahead(env, env.waypoint(), config.place.lead_m, config.place.lead_rad)),
     }
     return Supervisor(monitor, triggers[what.level](), guides[what.toward](), assist)

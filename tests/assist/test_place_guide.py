@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from handrail.assist.place_guide import PlaceGuide, rotation_vector
+from handrail.assist.place_guide import PlaceGuide, PlaceGuideConfig, rotation_vector
 from handrail.assist.success_score import SuccessScore
 from handrail.core import Recovery
 from handrail.core.errors import InvalidValueError
@@ -67,7 +67,7 @@ def places(*shifts: Array, turn: Array | None = None, error_m: float = 0.0, erro
 
 def pulled(said: Ways, **options: float) -> list[tuple[Array, Array]]:
     """How the guide pulls each hand from the operator's in the world, as stiffness shaped by the Jacobian has it."""
-    guide = PlaceGuide(watch(), Known(said), forward, jacobian, **options)
+    guide = PlaceGuide(watch(), Known(said), forward, jacobian, PlaceGuideConfig(**options))
     command = LEADER.astype(np.float32)
     found = guide.target(observation(), command, command).astype(float)
     np.testing.assert_allclose(found[[6, 13]], LEADER[[6, 13]])
@@ -113,8 +113,8 @@ def test_who_is_on_the_way_by_themselves_is_left_alone() -> None:
         (0.1, 10.0, moved, share) for moved, share in ((-0.05, 1.0), (0.0, 1.0), (0.05, 0.5), (0.1, 0.0), (0.2, 0.0))
     ]
     for pace, approach, moved, share in [*cases, (0.1, 1.5, 0.0225, 0.5), (0.1, 1.5, 0.045, 0.0)]:
-        options = {"pace_m": pace, "approach": approach}
-        guide = PlaceGuide(watch(), Known(places(shift, turn=turn)), forward, jacobian, **options)
+        config = PlaceGuideConfig(pace_m=pace, approach=approach)
+        guide = PlaceGuide(watch(), Known(places(shift, turn=turn)), forward, jacobian, config)
         came = LEADER.copy()
         for side, base in enumerate(BASES):  # small steps back from where the hands are now
             joints = slice(7 * side, 7 * side + 6)
@@ -183,9 +183,7 @@ def test_rotation_vectors_are_undone_by_rodrigues() -> None:
 
 
 def test_error_messages() -> None:
-    with pytest.raises(
-        InvalidValueError, match=r"lead_m 0.0, lead_rad 0.25, pace_m 0.1 and approach 1.5 must be > 0, "
-    ):
-        PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, lead_m=0.0)
-    with pytest.raises(InvalidValueError, match=r"tolerance_m -0.001 and kappa 3.0 >= 0: "):
-        PlaceGuide(watch(), Known(places(np.zeros(3))), forward, jacobian, tolerance_m=-0.001)
+    with pytest.raises(InvalidValueError, match=r"place guide lead_m is 0.0, must be > 0: raise it"):
+        PlaceGuideConfig(lead_m=0.0)
+    with pytest.raises(InvalidValueError, match=r"place guide tolerance_m is -0.001, must be >= 0: 0 does without"):
+        PlaceGuideConfig(tolerance_m=-0.001)
