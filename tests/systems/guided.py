@@ -13,7 +13,8 @@ _SMOKE = guided_teleop.BUDGETS["smoke"]
 TINY = replace(
     _SMOKE,
     film=False,
-    assist=replace(_SMOKE.assist, doubt=0.0),  # after five updates it is sure of nothing
+    # after five updates it is sure of nothing
+    assist=replace(_SMOKE.assist, place=replace(_SMOKE.assist.place, doubt=0.0)),
     offline=replace(
         _SMOKE.offline, teleoperation=ONE, calibration=ONE, held_out=ONE, copilot_updates=5, horizon=25,
         calm=0.9,  # the gate opens before the last step
