@@ -124,7 +124,8 @@ class PlaceGuide:
     def _standing(self, state: Array) -> tuple[Array, Array]:
         """Where the arms stand: origins (H, 3) [m] and axes (H, 3, 3) from their frames to the world's."""
         bases = [self.learner.scene.standing(state, hand, self._forward) for hand in range(len(self._joints))]
-        return np.array([base.origin for base in bases]), np.array([base.axes for base in bases])
+        origins, axes = (np.array(part) for part in zip(*bases, strict=True))
+        return origins, axes
 
     def _hands(self, command: Array, before: Array) -> tuple[Array, Array, Array]:
         """In each arm's frame: positions (H, 3) [m], rotations (H, 3, 3), and motion (H, 3) [m] since `before`."""
@@ -145,9 +146,9 @@ class PlaceGuide:
 
     def _chosen(self, ways: Ways, hands: Array, motion: Array) -> Places:
         """The ways that hands (H, 3) seem to go which have moved by `motion` (H, 3) of late."""
-        u = motion / np.maximum(np.sqrt(_dots(motion, motion)), SLOW_M)[..., None]
+        u = motion / np.maximum(np.sqrt(np.square(motion).sum(-1, keepdims=True)), SLOW_M)
         away = ways.position - hands
-        along = _dots(away, u) / np.sqrt(np.maximum(_dots(away, away), 1e-18))  # (M, H)
+        along = (away * u).sum(-1) / np.sqrt(np.maximum(np.square(away).sum(-1), 1e-18))  # (M, H)
         q = ways.probability * np.exp(self.config.kappa * along.sum(1))
         return ways.merged(q / q.sum())
 
@@ -179,8 +180,3 @@ def rotation_vector(rotation: Array) -> Array:
         return np.zeros(3)
     axis = np.sqrt(np.maximum(np.diag(rotation) + 1.0, 0.0) / 2.0)  # half a turn: either sense will do
     return angle * axis
-
-
-def _dots(one: Array, other: Array) -> Array:
-    """Inner products of vectors (..., 3), which a sum of products takes twice as long for."""
-    return (one[..., None, :] @ other[..., None])[..., 0, 0]
