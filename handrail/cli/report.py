@@ -23,17 +23,21 @@ class ReportConfig:
     out: Path | None = None
     """Where the page goes; report.html in the run folder, or in this folder for several runs."""
     film: Path | None = None
-    """Write an animation of recorded episodes instead: .webp, .gif or .mp4."""
+    """Write an animation instead: .webp, .gif or .mp4. Runs that filmed an episode alone and with help show that."""
     episodes: tuple[int, ...] = ()
-    """Which episodes of the run's dataset are in it; one with help and one alone when not given."""
+    """Which episodes of the run's dataset are in it; where there is no pair, one with help and one alone."""
 
 
 def main(argv: list[str]) -> int:
     config = parse(ReportConfig, argv, "handrail report")
-    from handrail.report import write_film, write_report, write_teleop_report
+    from handrail.report import write_film, write_pairs, write_report, write_teleop_report
+    from handrail.report.pairs import has_pair
     from handrail.report.teleop_report import is_teleoperation
 
     if config.film is not None:
+        if not config.episodes and any(has_pair(run) for run in config.runs):
+            print(f"film: {write_pairs(config.runs, config.film)}")
+            return 0
         if len(config.runs) != 1:
             raise InvalidValueError(f"--film of {len(config.runs)} runs: give one run")
         print(f"film: {write_film(config.runs[0] / 'episodes', config.film, config.episodes)}")

@@ -2,6 +2,7 @@
 
 from .episode_page import write_episode_page
 from .film import write_film
+from .pairs import write_pairs
 from .run_report import write_report
 from .teleop_report import write_teleop_report
 from .video import annotate, mp4_bytes, strip, write_video
@@ -12,6 +13,7 @@ __all__ = [
     "strip",
     "write_episode_page",
     "write_film",
+    "write_pairs",
     "write_report",
     "write_teleop_report",
     "write_video",

@@ -14,19 +14,17 @@ from handrail.core.values import Authority
 
 from . import palette, plots, recorded, summary, video
 from .advice import advice
-from .film import REST_S, side_by_side
 from .page import write_page
+from .pairs import prevented
 from .plots import Series
 from .runs import Run, read_run
-from .video import titled
 
 if TYPE_CHECKING:
-    from handrail.store import Dataset, Episode
+    pass
 
 FILMS = 6  # over all runs of one report
 FILM_BYTES = 4_000_000  # base64 of all films together; keeps the page under 6 MB
 BARS = 120  # groups of episodes in the picture of who drove
-SLOW_FPS = 20  # of the film of a prevented failure
 POINTS = 400  # of a curve; more cannot be seen
 VECTOR_RUNS = 4  # with more runs than this the pictures become PNG, which is smaller
 PLOTTED_UPDATES = ("critic_loss", "actor_loss", "temperature")
@@ -78,7 +76,7 @@ def _section(run: Run, colour: str, draw: Draw, films: list[dict[str, Any]]) -> 
         "evaluated": bool(run.evaluations),
         "advice": advice(run),
         "films": films,
-        "prevented": None if run.prevented is None else _prevented(run.prevented),
+        "prevented": None if run.prevented is None else prevented(run.prevented).shown(),
         "incidents": summary.incidents(run),
         "calibration": draw(plots.calibration({"held-out episodes": [curve]})) if curve else None,
         "losses": _losses(run, draw),
@@ -195,27 +193,6 @@ def _films(runs: Sequence[Run]) -> dict[int, list[dict[str, Any]]]:
                 return films
             films.setdefault(index, []).append(film)
     return films
-
-
-def _prevented(pair: Dataset) -> dict[str, Any]:
-    """One film of both episodes, the failure on the left, at half speed of a fast robot so that it can be seen."""
-    alone, watched = (pair.episode(index) for index in (0, 1))
-    camera, every = recorded.cameras(pair)[0], max(1, round(pair.fps / SLOW_FPS / 2))
-    sides = [
-        titled(recorded.film(episode, camera, pair.fps)[::every], title)
-        for episode, title in ((alone, f"alone: {_costly_steps(alone)} steps in violation"), (watched, "watched: none"))
-    ]
-    frames = side_by_side(sides, round(REST_S * SLOW_FPS))
-    return {
-        "video": video.mp4_uri(frames, SLOW_FPS, quality=30),
-        "poster": video.jpeg_uri(frames[len(frames) // 2]),
-        "env_seed": alone.meta.env_seed,
-    }
-
-
-def _costly_steps(episode: Episode) -> int:
-    cost = recorded.column(episode, "next.cost")
-    return 0 if cost is None else int((cost > 0).sum())
 
 
 def _film(run: Run, episode: int) -> dict[str, Any]:

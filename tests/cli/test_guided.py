@@ -11,7 +11,7 @@ import pytest
 
 from handrail.cli.main import main
 from handrail.learn.bc import BCConfig
-from handrail.report.teleop_report import comparison_film
+from handrail.report.pairs import pair_of
 from handrail.store import Dataset
 from handrail.systems import guided_teleop
 from handrail.systems.guided_offline import People
@@ -49,7 +49,9 @@ def test_the_film_is_the_same_person_twice(trained: Path) -> None:
     assert alone.meta.env_seed == helped.meta.env_seed and alone.meta.operator_draw == helped.meta.operator_draw
     assert not alone.stream("guidance_torque")[1].any() and helped.stream("guidance_torque")[1].shape == (15, 14)
     np.testing.assert_array_equal(alone.observation(0)["state"], helped.observation(0)["state"])
-    film = comparison_film(trained / "comparison")
+    pair = pair_of(trained)
+    assert pair is not None
+    film = pair.shown()
     assert film["video"].startswith("data:video/mp4;base64,") and film["who"] == "ordinary 1000"
 
 
