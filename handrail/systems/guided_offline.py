@@ -95,7 +95,7 @@ class OfflineConfig:
     authority_each: int = 2
     copilot_updates: int = 4_000
     ahead: int = 15
-    calm: float = 0.75
+    calm: float = 0.6
     horizon: int | None = None
     cql: CQLConfig = CRITIC
     places: NextPlaceConfig = field(default_factory=NextPlaceConfig)
