@@ -54,6 +54,11 @@ class RunFolder:
         return self.path / "prevented"
 
     @property
+    def comparison(self) -> Path:
+        """A dataset of two episodes: a person alone, and the same with help, see `systems.guided_film`."""
+        return self.path / "comparison"
+
+    @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last"
 
@@ -130,7 +135,7 @@ class RunFolder:
         """Remove what an earlier run left here, and nothing else: the folder may be anybody's."""
         for name in WRITTEN:
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.episodes, self.prevented, self.checkpoint.parent):
+        for folder in (self.episodes, self.prevented, self.comparison, self.checkpoint.parent):
             if folder.is_dir():
                 shutil.rmtree(folder)
 

@@ -231,9 +231,9 @@ class Evaluation:
         """The same episode twice; a machine that cannot draw goes without."""
         progress.note("filming")
         try:
-            record_comparison(self.station("shadow"), self.station(), visit, out.path / "comparison")
+            record_comparison(self.station("shadow"), self.station(), visit, out.comparison)
         except RenderError as error:
-            shutil.rmtree(out.path / "comparison", ignore_errors=True)
+            shutil.rmtree(out.comparison, ignore_errors=True)
             progress.note(f"no film: {error}")
 
     def _score(self) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def test_clearing_leaves_what_is_not_a_runs(begun: RunFolder) -> None:
     """`--out ~` must not cost anybody their home."""
     (begun.path / "thesis.tex").write_text("years of work")
     (begun.path / "letters").mkdir()
+    for films in (begun.prevented, begun.comparison):
+        films.mkdir()
     begun.clear()
     assert sorted(path.name for path in begun.path.iterdir()) == ["letters", "thesis.tex"]
     assert not begun.has_checkpoint()
