@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from handrail.store import Dataset, Episode
 
 FPS = 20.0  # about, of a film
+THINNED = 2  # an animation has half of the pictures: it lies in a repository
 SLOWER = 2  # a fast robot is shown at half its speed, so that it can be seen
 TORQUE = "guidance_torque"  # stream of a filmed episode, (14,) [N m]
 TORQUE_TOP = 2.5  # [N m] at the top of its curve
@@ -53,7 +54,8 @@ def write_pairs(runs: Sequence[Path], out: Path) -> Path:
     if missing:
         raise CorruptError(f"{missing[0]} has filmed no pair: give --episodes, or runs of a method that helps")
     found = [pair for pair in pairs if pair is not None]
-    return video.write_video(below_each_other([pair.frames for pair in found]), out, found[0].fps)
+    frames = below_each_other([pair.frames[::THINNED] for pair in found])
+    return video.write_video(frames, out, found[0].fps / THINNED)
 
 
 def has_pair(run: Path) -> bool:
