@@ -19,6 +19,8 @@ Rows = list[list[str]]
 def show(table: Table, console: Console) -> None:
     """Print the table, the differences and what is missing."""
     console.print(f"[bold]{table.system}[/bold], budget {table.budget}, code {table.git}")
+    if numbers := overall_rows(table):
+        _print_grid(console, f"over all tasks, {table.headline}", ["number", "value"], numbers)
     for task, methods in table.tasks.items():
         columns = shown_columns(table, methods)
         lines = [["method", "runs", *columns], *task_rows(methods, columns)]
@@ -39,9 +41,14 @@ def markdown(table: Table) -> str:
         f"from the results in `results/{table.system}/{table.budget}/`. Mean over run seeds and its 95 % interval: "
         "[evidence.md](evidence.md) says how.",
     ]
+    if numbers := overall_rows(table):
+        parts += [f"## Over all tasks, `{table.headline}`", _pipes(["number", "value"], numbers)]
     for task, methods in table.tasks.items():
         columns = shown_columns(table, methods)
         parts += [f"## {task}", _pipes(["method", "runs", *columns], task_rows(methods, columns))]
+    if metrics := shifted_metrics(table):
+        rows = shifted_rows(table, metrics)
+        parts += ["## In shifted conditions", _pipes(["task", "method", "runs", *metrics], rows)]
     if rows := difference_rows(table):
         parts += [
             f"## Autonomous success of {table.headline} minus each other method",
@@ -56,13 +63,38 @@ def markdown(table: Table) -> str:
 
 
 def inserted(page: str, table: Table) -> str | None:
-    """Put the table between `<!-- table:SYSTEM -->` and `<!-- end -->` of a page; None where it has no such place."""
-    before, mark, rest = page.partition(f"<!-- table:{table.system} -->\n")
+    """Put the table between `<!-- table:SYSTEM -->` and `<!-- end -->` of a page; None where it has no such place.
+
+    A place `<!-- table:SYSTEM BUDGET -->` is the budget's own.
+    """
+    own = f"<!-- table:{table.system} {table.budget} -->\n"
+    before, mark, rest = page.partition(own if own in page else f"<!-- table:{table.system} -->\n")
     _, end, after = rest.partition("<!-- end -->")
     if not (mark and end):
         return None
     text = re.sub(r"^#", "###", markdown(table), flags=re.MULTILINE)  # it stands below a heading of the page's own
     return f"{before}{mark}{text}{end}{after}"
+
+
+def overall_rows(table: Table) -> Rows:
+    """A row for each number that compares methods."""
+    return [[name.replace("_", " "), _cell(found := table.overall[name], found.n)] for name in table.compared]
+
+
+def shifted_metrics(table: Table) -> list[str]:
+    """The metrics of shifted conditions that any run has, in order."""
+    endings = tuple(f"_{shift}" for shift in table.shifts)
+    rows = (metrics for methods in table.tasks.values() for metrics in methods.values())
+    return list(dict.fromkeys(name for metrics in rows for name in metrics if endings and name.endswith(endings)))
+
+
+def shifted_rows(table: Table, metrics: Sequence[str]) -> Rows:
+    """A row for each task and method that has any of them."""
+    return [
+        [task, *row]
+        for task, methods in table.tasks.items()
+        for row in task_rows({name: found for name, found in methods.items() if found.keys() & set(metrics)}, metrics)
+    ]
 
 
 def shown_columns(table: Table, methods: Mapping[str, Mapping[str, Interval]]) -> list[str]:

@@ -37,10 +37,12 @@ class Table:
     Attributes:
         git: the code that made them; several, separated by commas, where they differ.
         overall: metrics of the headline method, averaged over the tasks.
+        compared: those of them that compare methods.
         tasks: task -> method -> metric.
         differences: task -> method -> headline minus this method, in autonomous success.
         missing: runs that were asked for, by the protocol or by name, and that are not there.
         columns: the metrics worth printing.
+        shifts: conditions that metrics end with the names of.
         commands, machines: where the numbers came from.
         asked: the flags that chose among the results, "" for all of them.
     """
@@ -50,10 +52,12 @@ class Table:
     git: str
     headline: str
     overall: Mapping[str, Interval]
+    compared: tuple[str, ...]
     tasks: Mapping[str, Mapping[str, Mapping[str, Interval]]]
     differences: Mapping[str, Mapping[str, Interval]]
     missing: tuple[Cell, ...]
     columns: tuple[str, ...]
+    shifts: tuple[str, ...]
     commands: tuple[str, ...]
     machines: tuple[str, ...]
     asked: str
@@ -111,9 +115,10 @@ def make_table(
         for task, row in ((task, row.items()) for task, row in grouped.items())
     }
     overall = _overall([row[system.headline] for row in grouped.values() if system.headline in row])
+    compared: dict[str, Interval] = {}
     if name in HEADLINES:
-        numbers_overall, by_task = HEADLINES[name](grouped)
-        overall |= numbers_overall
+        compared, by_task = HEADLINES[name](grouped)
+        overall |= compared
         for task, found_there in by_task.items():
             metrics[task].setdefault(system.headline, {}).update(found_there)
     return Table(
@@ -122,10 +127,12 @@ def make_table(
         git=", ".join(sorted({str(result["git"]) for result in found.values()})),
         headline=system.headline,
         overall=overall,
+        compared=tuple(compared),
         tasks=metrics,
         differences={task: _differences(row, system.headline) for task, row in grouped.items()},
         missing=tuple(cell for cell in wanted if cell not in found),
         columns=system.columns,
+        shifts=system.shifts,
         commands=tuple(sorted({str(result["command"]) for result in found.values()})),
         machines=tuple(sorted({_machine(result["machine"]) for result in found.values()})),
         asked=asked,

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from handrail import systems
 from handrail.bench.protocol import REQUIRED_KEYS, Cell, write_json
 from handrail.bench.render import markdown, show
-from handrail.bench.statistics import interval, mean_over_tasks
-from handrail.bench.table import make_table, numbers
+from handrail.bench.statistics import Interval, interval, mean_over_tasks
+from handrail.bench.table import HEADLINES, make_table, numbers
 from handrail.cli import bench as command
 from handrail.core.errors import CorruptError, InvalidValueError, UnknownNameError
 
@@ -177,6 +178,34 @@ def test_markdown_goes_to_its_place_in_a_page(results: Path, tmp_path: Path) -> 
     assert page.startswith("# Toy\n\n## Measured\n\n<!-- table:toy -->\n### toy: measured, budget standard")
     assert page.endswith("<!-- end -->\n\nThe end.\n")
     assert "nothing yet" not in page and page.count("#### Left") == 1
+
+
+def test_a_budget_may_have_a_place_of_its_own(results: Path, tmp_path: Path) -> None:
+    file = tmp_path / "toy.md"
+    file.write_text("<!-- table:toy -->\nstays\n<!-- end -->\n<!-- table:toy standard -->\ngoes\n<!-- end -->\n")
+    assert command.main(["table", "toy", "--results", str(results), "--markdown", str(file)]) == 0
+    page = file.read_text()
+    assert "stays" in page and "goes" not in page and "### toy: measured, budget standard" in page
+
+
+def test_shifted_conditions_have_a_table_of_their_own(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "shifted" not in markdown(make_table("toy", "standard", results))
+    monkeypatch.setattr(systems.load("toy"), "SHIFTS", {"rain": {}}, raising=False)
+    _put(results, "Right", "greedy", 0, 0.5, success_rate_rain=0.25, success_rate_sun=0.75)
+    page = markdown(make_table("toy", "standard", results))
+    assert "| task | method | runs | success rate rain |" in page and "| Right | greedy | 1 | 0.25 |" in page
+
+
+def test_numbers_that_compare_methods_stand_above_all(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Over all tasks" not in markdown(make_table("toy", "standard", results))
+    monkeypatch.setitem(HEADLINES, "toy", lambda _: ({"luck_ratio": Interval(0.5, 0.25, 0.75, 2)}, {}))
+    table = make_table("toy", "standard", results)
+    page, console = markdown(table), Console(record=True, width=200)
+    show(table, console)
+    assert (
+        "## Over all tasks, `bandit`\n\n| number | value |\n| --- | --- |\n| luck ratio | 0.50 [0.25, 0.75] |" in page
+    )
+    assert page.index("Over all tasks") < page.index("## Left") and "luck ratio" in console.export_text()
 
 
 def test_markdown_into_a_folder_is_refused(results: Path) -> None:
