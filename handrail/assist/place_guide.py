@@ -53,7 +53,7 @@ class PlaceGuideConfig:
     doubt: float = 1.6
     tolerance_m: float = 0.006
     pace_m: float = 0.1
-    approach: float = 1.5
+    approach: float = 2.25
     kappa: float = 3.0
 
     def __post_init__(self) -> None:
