@@ -78,7 +78,7 @@ def prevented(pair: Dataset) -> Pair:
         titled(recorded.film(episode, camera, pair.fps)[::every], title)
         for episode, title in (
             (alone, f"{alone.meta.task} alone: {_costly_steps(alone)} steps in violation"),
-            (watched, "watched: none"),
+            (watched, "watched: none" if watched.meta.success else "watched: none, but not in time"),
         )
     ]
     return Pair(side_by_side(sides, round(REST_S * FPS)), FPS, alone.meta.env_seed)

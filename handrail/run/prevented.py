@@ -37,13 +37,17 @@ class Pair:
         self.alone, self.watched = Supervised(self.film), Supervised(self.film, supervisor)
 
     def find(self, env_seeds: Iterable[int]) -> int | None:
-        """The first env seed on which the policy fails alone, and neither fails nor is late when it is watched."""
+        """The first env seed on which the policy fails alone, and neither fails nor is late when it is watched.
+
+        Where there is none, the first on which it does not fail when it is watched.
+        """
+        late: int | None = None
         for seed in env_seeds:
-            if failed(self._run(self.alone, seed)):
-                watched = self._run(self.watched, seed)
-                if watched[-1].success and not failed(watched):
+            if failed(self._run(self.alone, seed)) and not failed(watched := self._run(self.watched, seed)):
+                if watched[-1].success:
                     return seed
-        return None
+                late = seed if late is None else late
+        return late
 
     def record(self, env_seed: int, task: Told, folder: Path) -> None:
         """Film both episodes into a new dataset at `folder`: the first alone, the second watched.

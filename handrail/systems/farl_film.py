@@ -36,7 +36,7 @@ class _Exploring:
 
 
 def film_prevented(task: str, built: Artefacts, trigger: Trigger, folder: Path) -> int | None:
-    """Film the first development seed on which that policy fails alone and succeeds when it is watched.
+    """Film a development seed on which that policy fails alone, and does not when it is watched, see `Pair.find`.
 
     Returns:
         The env seed; None where there is none, and no dataset then.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from handrail.assist import Threshold
 from handrail.assist.recovery import Scripted
 from handrail.core.values import Array, Assessment, Authority, Observation, Step
-from handrail.run import Supervisor
+from handrail.run import Supervised, Supervisor
 from handrail.run.prevented import Pair
 from handrail.store import Dataset
+from handrail.store.safety_metrics import failed
 from handrail.systems.farl_data import BadDriver, retreat_of
 from handrail.tasks.failurebench.bounded_push import BoundedPush
 
@@ -68,6 +70,19 @@ def test_the_pair_is_a_failure_alone_and_none_when_watched(pair: Pair, task: Bou
     first_help = int(np.argmax(watched.columns["authority"].ravel() == Authority.ASSISTANT))
     assert np.array_equal(alone.columns["action"][:first_help], watched.columns["action"][:first_help])
     assert alone.images("front").shape[1:] == (240, 320, 3)
+
+
+def test_a_failure_that_is_only_put_off_is_better_than_none(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, run = pair.find(range(40)), pair._run
+    assert whole is not None
+
+    def late(env: Supervised, seed: int) -> list[Step]:
+        steps = run(env, seed)
+        return [*steps[:-1], replace(steps[-1], success=False)]
+
+    monkeypatch.setattr(pair, "_run", late)
+    found = pair.find(range(40))
+    assert found is not None and found <= whole and not failed(run(pair.watched, found))
 
 
 def test_nothing_is_found_where_nobody_fails(pair: Pair) -> None:
