@@ -14,6 +14,7 @@ from handrail.bench.statistics import Interval
 from handrail.bench.table import Table
 
 Rows = list[list[str]]
+COMMANDS = 12  # as many are listed in a page
 
 
 def show(table: Table, console: Console) -> None:
@@ -57,7 +58,12 @@ def markdown(table: Table) -> str:
         ]
     missing = missing_lines(table.missing) or ["nothing"]
     parts += ["## Missing runs", _bullets(missing)]
-    parts += ["## Where the numbers come from", f"Code: {table.git}.", "Commands:", _bullets(_code(table.commands))]
+    parts += [
+        "## Where the numbers come from",
+        f"Code: {table.git}.",
+        "Commands:",
+        _bullets(_some(_code(table.commands))),
+    ]
     parts += ["Machines:", _bullets(table.machines)]
     return "\n\n".join(parts) + "\n"
 
@@ -153,6 +159,12 @@ def _pipes(header: Sequence[str], rows: Rows) -> str:
 
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _some(lines: list[str]) -> list[str]:
+    """The first `COMMANDS` lines, and how many more there are."""
+    more = len(lines) - COMMANDS
+    return lines if more <= 1 else [*lines[:COMMANDS], f"and {more} more, for other cells: each result names its own"]
 
 
 def _code(lines: Sequence[str]) -> list[str]:

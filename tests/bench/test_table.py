@@ -11,7 +11,7 @@ from rich.console import Console
 
 from handrail import systems
 from handrail.bench.protocol import REQUIRED_KEYS, Cell, write_json
-from handrail.bench.render import markdown, show
+from handrail.bench.render import COMMANDS, markdown, show
 from handrail.bench.statistics import Interval, interval, mean_over_tasks
 from handrail.bench.table import HEADLINES, make_table, numbers
 from handrail.cli import bench as command
@@ -124,6 +124,13 @@ def test_markdown_names_code_command_and_machine(results: Path, tmp_path: Path) 
     assert "| bandit | 3 | 0.85 [" in page and "| greedy | Left | 0.40 [" in page
     for said in ("Code: abc123.", "`handrail bench run toy`", "abacus, 2 cores, 4.0 GB; Python 3.11.7, numpy 2.4"):
         assert said in page
+
+
+def test_many_commands_are_not_all_listed(results: Path) -> None:
+    for seed in range(20):
+        _put(results, "Left", "greedy", seed, 0.5, command=f"handrail bench run toy --seeds {seed}")
+    page = markdown(make_table("toy", "standard", results))
+    assert page.count("`handrail bench run toy") == COMMANDS and "- and 9 more, for other cells" in page
 
 
 def test_one_number_has_no_interval(results: Path) -> None:
