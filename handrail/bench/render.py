@@ -84,7 +84,7 @@ def inserted(page: str, table: Table) -> str | None:
 
 def overall_rows(table: Table) -> Rows:
     """A row for each number that compares methods."""
-    return [[name.replace("_", " "), _cell(found := table.overall[name], found.n)] for name in table.compared]
+    return [[name.replace("_", " "), _cell(table.overall[name], table.overall[name].n)] for name in table.compared]
 
 
 def shifted_metrics(table: Table) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,9 +18,6 @@ from .page import write_page
 from .pairs import prevented
 from .plots import Series
 from .runs import Run, read_run
-
-if TYPE_CHECKING:
-    pass
 
 FILMS = 6  # over all runs of one report
 FILM_BYTES = 4_000_000  # base64 of all films together; keeps the page under 6 MB
