@@ -13,10 +13,9 @@ from handrail.run.folder import RunFolder
 
 from . import video
 from .page import write_page
-from .pairs import curved, pair_of
+from .pairs import FPS, curved, pair_of
 
 SYSTEM = "guided-teleop"
-SLOW_FPS = 25.0
 ROWS = (  # key of a result, what it is called, how it is written
     ("success", "success, ordinary persons", "percent"),
     ("success_novice", "novices", "percent"),
@@ -77,6 +76,6 @@ def write_view(folder: Path, count: int) -> Path:
 
     dataset = Dataset(folder)
     last = range(max(0, dataset.num_episodes - count), dataset.num_episodes)
-    every = max(1, round(dataset.fps / SLOW_FPS))
+    every = max(1, round(dataset.fps / FPS))
     frames = np.concatenate([curved(dataset.episode(index))[::every] for index in last])
     return video.write_video(frames, folder / "view.mp4", dataset.fps / every)
