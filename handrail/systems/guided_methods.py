@@ -56,6 +56,8 @@ METHODS_BY_NAME = {
     "value-actor": Method(level="gate", toward="actor"),
     "no-actor": Method(level="gate", toward="ascent"),
 }
+SOFTLY = ("actor", "ascent", "copilot")
+"""What is pulled toward with another stiffness, see `AssistConfig.soft`."""
 PRIVILEGED = ("potential-field",)
 """Methods that know the truth and the intended goal: an upper bound, not a competitor."""
 assert all(method.learner in LEARNERS for method in METHODS_BY_NAME.values())
@@ -80,6 +82,11 @@ class AssistConfig:
     max_steps: int = 100
     place: PlaceGuideConfig = field(default_factory=PlaceGuideConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    soft: tuple[float, float] = (40.0, 0.5)
+
+    def rendering(self, toward: str) -> GuidanceConfig:
+        """How a pull toward it is rendered."""
+        return replace(self.guidance, hand_stiffness=self.soft) if toward in SOFTLY else self.guidance
 
 
 def station(
@@ -104,7 +111,7 @@ def station(
     if not what.toward:
         return Station(task, **options)
     supervised = partial(_supervisor, what, config, built, gate_of(method, built, gate), assist)
-    return Station(task, supervised, guidance=config.guidance, **options)
+    return Station(task, supervised, guidance=config.rendering(what.toward), **options)
 
 
 def gate_of(method: str, built: Artefacts, gate: GateConfig) -> GateConfig:

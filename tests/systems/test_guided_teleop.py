@@ -17,7 +17,7 @@ from handrail.operators.traits import EVALUATION_DRAWS, FIRST_TRAINING_DRAW
 from handrail.run.folder import RunFolder
 from handrail.store import Dataset
 from handrail.systems import guided_teleop
-from handrail.systems.guided_methods import METHODS_BY_NAME
+from handrail.systems.guided_methods import METHODS_BY_NAME, AssistConfig
 from handrail.systems.guided_offline import OfflineConfig, evaluation_visits
 
 from .guided import TINY
@@ -111,6 +111,13 @@ def test_what_the_bench_reads() -> None:
     assert set(system.default_methods("standard", "TransferCube")) == {"unassisted", "blending", "bc-copilot", "ours"}
     assert system.default_methods("standard", "PegInsertion") == system.methods
     assert {cell.seed for cell in system.cells("standard")} == {0, 1, 2}
+
+
+def test_what_a_copilot_or_an_actor_names_is_pulled_toward_softly() -> None:
+    config = AssistConfig()
+    softly = {name for name, what in METHODS_BY_NAME.items() if config.rendering(what.toward) != config.guidance}
+    assert softly == {"bc-copilot", "ida", "value-actor", "no-actor"}
+    assert config.rendering("copilot").hand_stiffness == config.soft < config.guidance.hand_stiffness
 
 
 def test_unknown_names_are_answered(runs: Path) -> None:
