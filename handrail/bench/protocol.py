@@ -102,6 +102,7 @@ class System:
         headline_methods: methods that the protocol wants five run seeds of; the others three.
         online_steps: length of a run by budget, where the system says so.
         columns: the metrics that its printed table shows, where a run has them.
+        checks: metrics that say whether what was learnt is sound, shown apart.
         shifts: conditions that results speak of in metrics that end with their names, "_" before them.
         plan: budget -> task -> methods, where a budget does not ask for every method on every task.
         after: method -> the method whose run, of the same task and seed, it starts from.
@@ -116,6 +117,7 @@ class System:
     headline_methods: tuple[str, ...]
     online_steps: Mapping[str, int | None]
     columns: tuple[str, ...]
+    checks: tuple[str, ...]
     shifts: tuple[str, ...]
     plan: Mapping[str, Mapping[str, tuple[str, ...]]]
     after: Mapping[str, str]
@@ -191,6 +193,7 @@ def _describe(name: str, module: ModuleType) -> System:
         headline_methods=tuple(getattr(module, "HEADLINE_METHODS", methods)),
         online_steps={budget: getattr(config, "online_steps", None) for budget, config in module.BUDGETS.items()},
         columns=tuple(getattr(module, "COLUMNS", COLUMNS)),
+        checks=tuple(getattr(module, "CHECKS", ())),
         shifts=tuple(getattr(module, "SHIFTS", ())),
         plan=getattr(module, "PLAN", {}),
         after=getattr(module, "AFTER", {}),

@@ -29,7 +29,7 @@ def show(table: Table, console: Console) -> None:
         _print_grid(console, task, header, rows)
     rows = difference_rows(table)
     if rows:
-        _print_grid(console, f"autonomous success of {table.headline} minus", ["method", "task", "difference"], rows)
+        _print_grid(console, f"{table.success} of {table.headline} minus", ["method", "task", "difference"], rows)
     for line in missing_lines(table.missing):
         console.print(f"missing: {line}", style="yellow")
 
@@ -47,12 +47,12 @@ def markdown(table: Table) -> str:
     for task, methods in table.tasks.items():
         columns = shown_columns(table, methods)
         parts += [f"## {task}", _pipes(["method", "runs", *columns], task_rows(methods, columns))]
-    if metrics := shifted_metrics(table):
-        rows = shifted_rows(table, metrics)
-        parts += ["## In shifted conditions", _pipes(["task", "method", "runs", *metrics], rows)]
+    for title, metrics in (("Named checks", table.checks), ("In shifted conditions", shifted_metrics(table))):
+        if rows := metric_rows(table, metrics):
+            parts += [f"## {title}", _pipes(["task", "method", "runs", *metrics], rows)]
     if rows := difference_rows(table):
         parts += [
-            f"## Autonomous success of {table.headline} minus each other method",
+            f"## {table.success.capitalize()} of {table.headline} minus each other method",
             "Paired: the same run seeds, the same evaluation episodes.",
             _pipes(["method", "task", "difference"], rows),
         ]
@@ -94,7 +94,7 @@ def shifted_metrics(table: Table) -> list[str]:
     return list(dict.fromkeys(name for metrics in rows for name in metrics if endings and name.endswith(endings)))
 
 
-def shifted_rows(table: Table, metrics: Sequence[str]) -> Rows:
+def metric_rows(table: Table, metrics: Sequence[str]) -> Rows:
     """A row for each task and method that has any of them."""
     return [
         [task, *row]

@@ -39,9 +39,11 @@ class Table:
         overall: metrics of the headline method, averaged over the tasks.
         compared: those of them that compare methods.
         tasks: task -> method -> metric.
-        differences: task -> method -> headline minus this method, in autonomous success.
+        differences: task -> method -> headline minus this method, in success.
+        success: whose that is: "autonomous success" of policies, "success" of persons.
         missing: runs that were asked for, by the protocol or by name, and that are not there.
         columns: the metrics worth printing.
+        checks: those that say whether what was learnt is sound.
         shifts: conditions that metrics end with the names of.
         commands, machines: where the numbers came from.
         asked: the flags that chose among the results, "" for all of them.
@@ -55,8 +57,10 @@ class Table:
     compared: tuple[str, ...]
     tasks: Mapping[str, Mapping[str, Mapping[str, Interval]]]
     differences: Mapping[str, Mapping[str, Interval]]
+    success: str
     missing: tuple[Cell, ...]
     columns: tuple[str, ...]
+    checks: tuple[str, ...]
     shifts: tuple[str, ...]
     commands: tuple[str, ...]
     machines: tuple[str, ...]
@@ -130,8 +134,10 @@ def make_table(
         compared=tuple(compared),
         tasks=metrics,
         differences={task: _differences(row, system.headline) for task, row in grouped.items()},
+        success="success" if all(result.get(SUCCESS) is None for result in found.values()) else "autonomous success",
         missing=tuple(cell for cell in wanted if cell not in found),
         columns=system.columns,
+        checks=system.checks,
         shifts=system.shifts,
         commands=tuple(sorted({str(result["command"]) for result in found.values()})),
         machines=tuple(sorted({_machine(result["machine"]) for result in found.values()})),

@@ -54,10 +54,11 @@ PLAN: dict[str, dict[str, tuple[str, ...]]] = {
 HEADLINE = "ours"
 HEADLINE_METHODS: tuple[str, ...] = ()  # three run seeds each
 COLUMNS = (
-    "success_ours", "success_unassisted", "gain", "time_ratio", "authority",
-    "success", "irreversible_failure", "completion_time", "effort", "transparency", "false_assist", "auroc", "lead_s",
-    "ece", "success_novice", "success_expert",
+    "success", "gain", "time_ratio", "authority",
+    "irreversible_failure", "completion_time", "effort", "transparency", "false_assist", "auroc", "failure_auroc",
+    "lead_s", "ece", "success_novice", "success_expert",
 )  # fmt: skip
+CHECKS = ("ood_lower", "ood_gap", "captured", "raised", "raises", "furthest")
 SHIFTS: dict[str, dict[str, float]] = {
     "slippery": {"friction_scale": 0.5},
     "sticky": {"friction_scale": 2.0},

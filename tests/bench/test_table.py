@@ -74,6 +74,13 @@ def test_success_with_help_is_bootstrapped_over_episodes_as_well(toy: str, tmp_p
     assert found.lo < 0.75 < 0.85 < found.hi
 
 
+def test_success_is_called_autonomous_where_a_policy_has_it(results: Path, toy: str, tmp_path: Path) -> None:
+    assert "## Autonomous success of bandit minus each other" in markdown(make_table("toy", "standard", results))
+    for method in ("bandit", "greedy"):
+        _put(tmp_path / "people", "Left", method, 0, 0.8, success_rate_autonomous=None, success=0.8)
+    assert "## Success of bandit minus each other" in markdown(make_table("toy", "standard", tmp_path / "people"))
+
+
 def test_differences_are_paired(results: Path) -> None:
     difference = make_table("toy", "standard", results).differences["Left"]["greedy"]
     assert difference.mean == pytest.approx(0.4) and difference.excludes_zero
@@ -201,6 +208,15 @@ def test_shifted_conditions_have_a_table_of_their_own(results: Path, monkeypatch
     _put(results, "Right", "greedy", 0, 0.5, success_rate_rain=0.25, success_rate_sun=0.75)
     page = markdown(make_table("toy", "standard", results))
     assert "| task | method | runs | success rate rain |" in page and "| Right | greedy | 1 | 0.25 |" in page
+
+
+def test_named_checks_have_a_table_of_their_own(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Named checks" not in markdown(make_table("toy", "standard", results))
+    monkeypatch.setattr(systems.load("toy"), "CHECKS", ("sound", "round"), raising=False)
+    _put(results, "Right", "greedy", 0, 0.5, sound=0.75)
+    page = markdown(make_table("toy", "standard", results))
+    assert "## Named checks\n\n| task | method | runs | sound | round |" in page
+    assert "| Right | greedy | 1 | 0.75 | - |" in page
 
 
 def test_numbers_that_compare_methods_stand_above_all(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
