@@ -117,11 +117,19 @@ def task_rows(methods: Mapping[str, Mapping[str, Interval]], columns: Sequence[s
 
 
 def difference_rows(table: Table) -> Rows:
+    """A row for each method's mean over tasks, then for each method and task."""
     return [
-        [method, task, _cell(found, found.n) + ("" if found.excludes_zero else " (not resolved)")]
-        for task, methods in table.differences.items()
-        for method, found in methods.items()
+        *([method, f"mean of {count}", _resolved(found)] for method, (found, count) in table.pooled.items()),
+        *(
+            [method, task, _resolved(found)]
+            for task, methods in table.differences.items()
+            for method, found in methods.items()
+        ),
     ]
+
+
+def _resolved(found: Interval) -> str:
+    return _cell(found, found.n) + ("" if found.excludes_zero else " (not resolved)")
 
 
 def missing_lines(missing: Sequence[Cell]) -> list[str]:

@@ -17,6 +17,8 @@ from handrail.core.errors import CorruptError, InvalidValueError, unknown_name
 Result = Mapping[str, Any]
 Runs = Mapping[int, Result]
 """Results of one method on one task, by run seed."""
+Pair = tuple[list[Array], list[Array]]
+"""Outcomes of two methods, by shared run seed."""
 
 SUCCESS = "success_rate_autonomous"
 ASSISTED = "success"  # of persons who are helped, where nobody is autonomous
@@ -40,6 +42,7 @@ class Table:
         compared: those of them that compare methods.
         tasks: task -> method -> metric.
         differences: task -> method -> headline minus this method, in success.
+        pooled: method -> the mean of these over the tasks that have them, and how many those are.
         success: whose that is: "autonomous success" of policies, "success" of persons.
         missing: runs that were asked for, by the protocol or by name, and that are not there.
         columns: the metrics worth printing.
@@ -57,6 +60,7 @@ class Table:
     compared: tuple[str, ...]
     tasks: Mapping[str, Mapping[str, Mapping[str, Interval]]]
     differences: Mapping[str, Mapping[str, Interval]]
+    pooled: Mapping[str, tuple[Interval, int]]
     success: str
     missing: tuple[Cell, ...]
     columns: tuple[str, ...]
@@ -114,6 +118,7 @@ def make_table(
             f"run 'handrail bench run {name} --budget {budget}{asked}'"
         )
     grouped = _grouped(found, system)
+    pairs = {task: _pairs(row, system.headline) for task, row in grouped.items()}
     metrics = {
         task: {method: {metric: interval(_samples(runs, metric)) for metric in _metrics(runs)} for method, runs in row}
         for task, row in ((task, row.items()) for task, row in grouped.items())
@@ -133,7 +138,8 @@ def make_table(
         overall=overall,
         compared=tuple(compared),
         tasks=metrics,
-        differences={task: _differences(row, system.headline) for task, row in grouped.items()},
+        differences={task: {name: difference(*pair) for name, pair in row.items()} for task, row in pairs.items()},
+        pooled=_pooled(pairs, system.methods),
         success="success" if all(result.get(SUCCESS) is None for result in found.values()) else "autonomous success",
         missing=tuple(cell for cell in wanted if cell not in found),
         columns=system.columns,
@@ -244,21 +250,32 @@ def _overall(rows: Sequence[Runs]) -> dict[str, Interval]:
     return {metric: mean_over_tasks([_samples(runs, metric) for runs in rows]) for metric in shared}
 
 
-def _differences(row: Mapping[str, Runs], headline: str) -> dict[str, Interval]:
-    """Return headline minus each other method, on the run seeds that both have."""
+def _pairs(row: Mapping[str, Runs], headline: str) -> dict[str, Pair]:
+    """Return the successes of the headline and of each other method, on the run seeds that both have."""
     if headline not in row:
         return {}
     ours = _samples_by_seed(row[headline], SUCCESS)
-    found: dict[str, Interval] = {}
+    found: dict[str, Pair] = {}
     for method, runs in row.items():
         theirs = _samples_by_seed(runs, SUCCESS)
         shared = [seed for seed in ours if seed in theirs]
         if method != headline and shared:
-            found[method] = difference(*_paired([ours[s] for s in shared], [theirs[s] for s in shared]))
+            found[method] = _paired([ours[s] for s in shared], [theirs[s] for s in shared])
     return found
 
 
-def _paired(ours: list[Array], theirs: list[Array]) -> tuple[list[Array], list[Array]]:
+def _pooled(pairs: Mapping[str, Mapping[str, Pair]], methods: Sequence[str]) -> dict[str, tuple[Interval, int]]:
+    """Return the mean difference over tasks; one task alone has nothing to be averaged."""
+    found: dict[str, tuple[Interval, int]] = {}
+    for method in _ordered({name for row in pairs.values() for name in row}, methods):
+        rows = [row[method] for row in pairs.values() if method in row]
+        if len(rows) > 1:
+            gains = [[a - b for a, b in zip(ours, theirs, strict=True)] for ours, theirs in rows]
+            found[method] = mean_over_tasks(gains), len(rows)
+    return found
+
+
+def _paired(ours: list[Array], theirs: list[Array]) -> Pair:
     """Where the numbers of episodes differ there are no pairs of episodes: pair the runs' means."""
     if all(len(a) == len(b) for a, b in zip(ours, theirs, strict=True)):
         return ours, theirs

@@ -88,6 +88,18 @@ def test_differences_are_paired(results: Path) -> None:
     assert difference.hi - difference.lo == pytest.approx(2 * 1.96 * np.sqrt(0.4 * 0.6 / 300), rel=0.1)
 
 
+def test_differences_are_averaged_over_the_tasks_that_have_them(results: Path) -> None:
+    assert make_table("toy", "standard", results).pooled == {}  # greedy ran on one task
+    _put(results, "Right", "greedy", 1, 0.4)
+    table = make_table("toy", "standard", results)
+    found, tasks = table.pooled["greedy"]
+    by_task = [table.differences[task]["greedy"] for task in ("Left", "Right")]
+    assert tasks == 2 and found.n == 1 and found.mean == pytest.approx((0.4 + 0.2) / 2)
+    halves = [(one.hi - one.lo) / 2 for one in by_task]  # independent: variances add
+    assert (found.hi - found.lo) / 2 == pytest.approx(np.hypot(*halves) / 2, rel=0.1)
+    assert "| greedy | mean of 2 | 0.30 [0.2" in markdown(table)
+
+
 def test_counts_by_kind_are_summed_and_absent_kinds_are_zero(results: Path) -> None:
     bandit = make_table("toy", "standard", results).tasks["Left"]["bandit"]
     assert bandit["takeovers"].mean == pytest.approx((3 + 1 + 2) / 3)
