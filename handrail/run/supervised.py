@@ -47,7 +47,8 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         fps: steps a second; the environment's when not given.
         assistant_as: whether a foreign loop is told of an assistant's step as the policy's own or as an intervention.
         driven_by: "operator" where the person proposes first, as in teleoperation: `step`'s action counts only while
-            their hands are off, and assistance is a guidance for their hands instead of an action.
+            their hands are off, and assistance is a guidance for their hands instead of an action: nobody is guided
+            whose hands are off.
         stale_after_s: with a real clock, a longer gap between two steps holds the robot and truncates the episode;
             0 for never.
     """
@@ -120,7 +121,8 @@ class Supervised(gym.Wrapper[Any, Array, Any, Array]):
         if self._is_stale():
             intent = Intent(event=Event.STOP)
         driver = self._driver(action, intent, stamp_s)
-        decision = self.supervisor.decide(seen, driver, intent, self._hold(seen))
+        hands_off = self.driven_by == "operator" and driver.source is not Authority.OPERATOR
+        decision = self.supervisor.decide(seen, driver, intent, self._hold(seen), hands_off)
         last_action = None if self._last is None else self._last.action
         command, clipped = self.limits.apply(decision.command, seen, last_action)
         self.decide_ms.append((self._stopwatch.now_ns() - started_ns) * 1e-6)

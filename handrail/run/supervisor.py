@@ -66,17 +66,29 @@ class Supervisor:
                 part.reset()
         self._queue.discard()
 
-    def decide(self, observation: Observation, driver: Proposal, intent: Intent | None, hold: Array) -> Decision:
-        """Turn one step's proposals into a `Decision`; `hold` (A,) is what a stop executes.
+    def decide(
+        self,
+        observation: Observation,
+        driver: Proposal,
+        intent: Intent | None,
+        hold: Array,
+        hands_off: bool = False,
+    ) -> Decision:
+        """Turn one step's proposals into a `Decision`.
+
+        Args:
+            hold: (A,), what a stop executes.
+            hands_off: the person who drives has let go. What the assistant proposes is then a guidance without a hand
+                to move: it is logged, and does not act.
 
         Raises:
             InvalidValueError: the recovery proposed an action of another width than A.
         """
         assessment, level = self._assess(observation, driver.actions[0])
         assistant = self._assist(observation, assessment) if level > 0.0 else None
-        if assistant is not None and driver.source is not Authority.OPERATOR:  # guidance has a width of its own
-            _require_width(assistant.actions, hold)
-        acting = assistant if self.assist == "on" else None
+        if assistant is not None and driver.source is not Authority.OPERATOR and not hands_off:
+            _require_width(assistant.actions, hold)  # guidance has a width of its own
+        acting = assistant if self.assist == "on" and not hands_off else None
         stop = self._stop.update(intent)
         command = arbitrate(driver, acting, intent, level, stop, hold)
         if assistant is None or (acting is not None and command.authority is not Authority.ASSISTANT):

@@ -102,11 +102,12 @@ def station(
 
     Args:
         gate: whose rho0 is replaced by what was calibrated for the method's score.
-        assist: "shadow" shows what help there would be.
+        assist: "shadow" shows what help there would be, "off" leaves people alone. A blended command is help that
+            cannot be shown without acting.
         options: of the task.
     """
     what = METHODS_BY_NAME[method]
-    if what.blended:
+    if what.blended and assist == "on":
         return Station(task, between=partial(Blended, copilot=built.copilot, share=config.share), **options)
     if not what.toward:
         return Station(task, **options)

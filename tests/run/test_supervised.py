@@ -292,7 +292,13 @@ def test_where_the_operator_drives_help_is_felt_and_never_edits_their_command() 
 
 
 def test_hands_off_leaves_the_robot_to_the_policy_even_where_the_operator_drives() -> None:
-    env = pendulum(operator=Scripted(lambda i: Intent(ONE) if i == 0 else None), driven_by="operator")
-    assert [info["authority"] for info in roll(env, 2)] == [Authority.OPERATOR, Authority.POLICY]
+    """Guidance is for a hand: with full help at hand, nothing but the policy's own action is executed."""
+    level = Level(lambda i: 1.0)
+    for assist in (Supervisor(), Supervisor(level, level, Backwards())):
+        drives = Scripted(lambda i: Intent(ONE) if i == 0 else None)
+        env = pendulum(supervisor=assist, operator=drives, driven_by="operator")
+        infos = roll(env, 2)
+        assert [info["authority"] for info in infos] == [Authority.OPERATOR, Authority.POLICY]
+        assert np.array_equal(infos[1]["executed_action"], HALF)
     with pytest.raises(UnknownNameError, match="unknown driven_by 'person'"):
         pendulum(driven_by="person")

@@ -117,6 +117,18 @@ def test_guidance_of_the_last_command_is_felt(env: TransferCube) -> None:
     assert guidance.last.any()
 
 
+@pytest.mark.parametrize("authority", [Authority.OPERATOR, Authority.STOP])
+def test_a_command_without_guidance_lets_go_at_once(env: TransferCube, authority: Authority) -> None:
+    guidance = Guidance()
+    operator = Teleoperator(env, assistance=guidance)
+    observation, _ = env.reset(seed=3)
+    operator.reset(1, episode=0)
+    operator.intent(StepView(observation, Command(env.home, Authority.OPERATOR, 1.0, env.home + 0.2), 0.0))
+    assert guidance.last.any()
+    operator.intent(StepView(observation, Command(env.home, authority), 0.02))
+    assert not guidance.last.any()
+
+
 def test_an_expert_hands_the_cube_over(env: TransferCube) -> None:
     operator = Teleoperator(env, "expert")
     observation, _ = env.reset(seed=1)

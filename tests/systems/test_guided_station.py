@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
+from handrail.assist.copilot import JOINTS
 from handrail.assist.gate import ConstantLevel
+from handrail.assist.guidance import GuidanceConfig
+from handrail.assist.guide_actor import GuideActor
+from handrail.assist.place_guide import PlaceGuide
 from handrail.assist.recovery import Scripted
-from handrail.core.values import Authority
+from handrail.assist.success_score import SuccessScore
+from handrail.core.contracts import Recovery
+from handrail.core.values import Assessment, Authority
+from handrail.learn.cql import CQL
+from handrail.learn.next_place import NextPlace, NextPlaceConfig
 from handrail.run import Supervisor
-from handrail.systems.guided_station import Station, Visit, visits
+from handrail.store.trajectories import Trajectories
+from handrail.systems.guided_offline import CRITIC, features, scene
+from handrail.systems.guided_station import TIERS, Station, Visit, visits
 from handrail.tasks.bimanual.base import BimanualTask
+from handrail.tasks.bimanual.kinematics import forward, jacobian
+
+from ..assist.books import Books
 
 HORIZON = 30
 VISIT = Visit("ordinary", 3, 1, 7)
@@ -80,3 +96,50 @@ def test_in_shadow_mode_nothing_is_felt(station: Station) -> None:
     assert outcome.effort_j == 0.0 and outcome.level == 1.0
     _, alone = station.run(VISIT)
     assert all(np.array_equal(one.action, other.action) for one, other in zip(steps, alone, strict=True))
+
+
+class Moody:
+    """A trigger that says anything."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def reset(self) -> None:
+        self._rng = np.random.default_rng(self._seed)
+
+    def update(self, assessment: Assessment) -> float:
+        return float(self._rng.uniform() * (self._rng.random() < 0.8))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("toward", ["place", "actor"])
+def test_random_networks_never_inject_more_energy_into_random_people_than_the_tank_holds(
+    station: Station, toward: str, seed: int
+) -> None:
+    data = Trajectories.of([station.run(VISIT)[1]])
+    torch.manual_seed(seed)
+    learner = CQL(replace(CRITIC, hidden=(16, 16)), features(station.env), JOINTS, seed)
+    learner.fit_normaliser(data.batch())
+    learner.fit_scales(data)
+    places = NextPlace(NextPlaceConfig(hidden=(16,)), scene(station.env), seed)
+    places.fit_normaliser(data)
+    with torch.no_grad():
+        for weights in (*learner.nets.parameters(), *places.net.parameters()):
+            weights.mul_(4.0)  # wilder than anything that was trained
+
+    def assist(env: BimanualTask) -> Supervisor:
+        score = SuccessScore(learner)
+        guides: dict[str, Recovery] = {
+            "place": PlaceGuide(score, places, forward, jacobian),
+            "actor": GuideActor(score, 4.0),
+        }
+        return Supervisor(score, Moody(seed), guides[toward])
+
+    tank_j = 0.02 * (seed + 1)
+    guided = Station("TransferCube", assist, guidance=GuidanceConfig(tank_j=tank_j), horizon=100)
+    tier = TIERS[seed]
+    assert guided.guidance is not None
+    books = Books(guided.people[tier].leaders, guided.guidance)
+    outcome, _ = guided.run(Visit(tier, seed, 0, seed))
+    assert outcome.effort_j > 0.0
+    books.require_the_bound()
