@@ -82,11 +82,5 @@ def lead_times_s(
     return np.array(leads, np.float64)
 
 
-def threshold_for(risks: Sequence[Array], successes: Sequence[bool], false_alarms: float = 0.05) -> float:
-    """The risk that a share `false_alarms` of the steps of successful episodes exceeds; of all where none succeeded."""
-    good = [risk for risk, success in zip(risks, successes, strict=True) if success]
-    return float(np.quantile(np.concatenate(good or list(risks)), 1.0 - false_alarms))
-
-
 def _mean(values: Array) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

@@ -81,6 +81,19 @@ class RunFolder:
             if (other := _difference(begun.get(key), value, key)) is not None:
                 raise CheckpointError(f"{self.path} was begun with {other}: give another folder, or begin afresh")
 
+    def go_on(self, config: Mapping[str, Any]) -> None:
+        """Keep the lines of a run that was begun with `config` and cut short; where nothing was, begin it.
+
+        Raises:
+            CheckpointError: it was begun with another; the text names the first difference.
+        """
+        if (self.path / "config.json").is_file():
+            self.require_same(config)
+            self.rewind(0)  # a torn last line goes
+        else:
+            self.clear()
+            self.write_config(config)
+
     def log(self, kind: str, **values: Any) -> None:
         """Append one line of metrics."""
         file = self.path / "metrics.jsonl"
@@ -103,9 +116,11 @@ class RunFolder:
     def rewind(self, online_steps: int) -> None:
         """Forget the metrics after `online_steps`: a resumed run measures them again. A torn last line goes too."""
         file = self.path / "metrics.jsonl"
-        texts = file.read_text().splitlines() if file.exists() else []
-        kept = [text for text in texts if (line := _parse(text)) and line.get("online_steps", 0) <= online_steps]
-        self._replace("metrics.jsonl", "".join(text + "\n" for text in kept))
+        before = file.read_text() if file.exists() else ""
+        lines = ((text, _parse(text)) for text in before.splitlines())
+        kept = "".join(text + "\n" for text, line in lines if line and line.get("online_steps", 0) <= online_steps)
+        if kept != before:
+            self._replace("metrics.jsonl", kept)
 
     def has_checkpoint(self) -> bool:
         return checkpoint.exists(self.checkpoint)

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from handrail.assist.gate import GateConfig
+from handrail.assist.place_guide import rotation_vector
 from handrail.assist.score_calibration import score_quality
+from handrail.core.contracts import Trigger
 from handrail.core.values import Array, Assessment, Step
 from handrail.learn.cql import CQL
+from handrail.operators.leaders import ARM_DIM
 from handrail.store.trajectories import Trajectories
 from handrail.systems.guided_offline import levels_of
 from handrail.systems.guided_station import TIERS, Outcome
+from handrail.tasks.bimanual.kinematics import forward
 
 FELT = 0.1  # a level above this is help that a person notices
 FAR = 1.0  # of out-of-distribution actions: they are uniform over the whole box [-1, 1] of an action's units
@@ -90,17 +93,24 @@ class Heldout:
         return [np.array([one.parts[name] for one in assessed]) for assessed in self.assessed]
 
 
-def score_numbers(seen: Heldout, gate: GateConfig, horizon: int, rate_hz: float) -> dict[str, float | None]:
-    """How good the score is, and how often the gate would have helped those who need none (false assist)."""
+def score_numbers(seen: Heldout, trigger: Trigger, horizon: int, rate_hz: float) -> dict[str, float | None]:
+    """How good the score is, and how often those who need no help would have been helped (false assist).
+
+    Args:
+        trigger: of the method: sets the level by what `seen` says.
+        horizon: steps that the failure head looks ahead.
+    """
     costs = [np.array([step.cost for step in steps]) for steps in seen.episodes]
     quality = score_quality(
         seen.part("score"), seen.part("failure"), seen.success, costs, horizon=horizon, rate_hz=rate_hz
     )
-    levels = [levels_of(assessed, gate) for assessed in seen.assessed]
+    levels = [levels_of(assessed, trigger) for assessed in seen.assessed]
     good = [level for level, fine in zip(levels, seen.success, strict=True) if fine]
     return {
         "auroc": number(quality.auroc),
         "lead_s": number(quality.lead_s),
+        "called": number(quality.called),
+        "false_alarms": number(quality.false_alarms),
         "ece": number(quality.ece),
         "failure_auroc": number(quality.failure_auroc),
         "false_assist": mean(np.concatenate(good) > FELT) if good else None,
@@ -111,12 +121,13 @@ def checks(learner: CQL, seen: Heldout, corrected: Array, seed: int) -> dict[str
     """The named checks on held-out episodes.
 
     Args:
-        corrected: (N, 14) joint targets: where the actor would have had each executed command.
+        corrected: (N, 14) joint targets: where the guide would have had each executed command.
 
     Returns:
         `ood_gap`: mean min Q of executed commands less that of uniform ones; `ood_lower`: how often it is higher;
-        `captured`: share of min Q within [q_lo, q_hi]; `raised`: mean gain of the score through the actor;
-        `raises`: how often it gains; `furthest`: the largest correction, in units (the bound is the config's).
+        `captured`: share of min Q within [q_lo, q_hi]; `raised`: mean gain of the score through the guide;
+        `raises`: how often it gains; `furthest`: the largest correction, in units of an action; `furthest_m`,
+        `furthest_rad`: by how much it would move and turn a hand, were the arm to follow.
     """
     data = Trajectories.of([list(steps) for steps in seen.episodes])
     nets = learner.nets
@@ -133,7 +144,22 @@ def checks(learner: CQL, seen: Heldout, corrected: Array, seed: int) -> dict[str
         "raised": float(np.mean(q_corrected - q) / (high - low)),
         "raises": float(np.mean(q_corrected >= q)),
         "furthest": float(np.max(np.abs(corrected - data.action) / unit)),
+        **dict(zip(("furthest_m", "furthest_rad"), displaced(data.action, corrected), strict=True)),
     }
+
+
+def displaced(before: Array, after: Array) -> tuple[float, float]:
+    """By how much a hand is moved [m] and turned [rad] at most between joint targets (N, 14)."""
+    moved, turned = 0.0, 0.0
+    for first in range(0, before.shape[1], ARM_DIM):
+        joints = slice(first, first + ARM_DIM - 1)
+        for one, other in zip(before[:, joints], after[:, joints], strict=True):
+            (at, axes), (there, others) = forward(one), forward(other)
+            away = there - at
+            moved = max(moved, float(away @ away) ** 0.5)
+            spin = rotation_vector(others @ axes.T)
+            turned = max(turned, float(spin @ spin) ** 0.5)
+    return moved, turned
 
 
 def number(value: float) -> float | None:

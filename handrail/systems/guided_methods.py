@@ -14,7 +14,7 @@ from handrail.assist.guidance import GuidanceConfig
 from handrail.assist.guide_actor import GuideActor, ScoreAscent
 from handrail.assist.place_guide import PlaceGuide, PlaceGuideConfig
 from handrail.assist.success_score import SuccessScore
-from handrail.core.contracts import Recovery, Trigger
+from handrail.core.contracts import Monitor, Recovery, Trigger
 from handrail.run import Assist, Supervisor
 from handrail.systems.guided_offline import LEARNERS, Artefacts
 from handrail.systems.guided_station import Station
@@ -111,7 +111,7 @@ def station(
         return Station(task, between=partial(Blended, copilot=built.copilot, share=config.share), **options)
     if not what.toward:
         return Station(task, **options)
-    supervised = partial(_supervisor, what, config, built, gate_of(method, built, gate), assist)
+    supervised = partial(_supervisor, method, config, built, gate, assist)
     return Station(task, supervised, guidance=config.rendering(what.toward), **options)
 
 
@@ -124,23 +124,33 @@ def score_of(method: str, built: Artefacts) -> SuccessScore:
     return SuccessScore(built.learners[METHODS_BY_NAME[method].learner])
 
 
+def monitor_of(method: str, score: SuccessScore, built: Artefacts) -> Monitor:
+    """What the trigger of `method` hears: the score, or where the critic prefers the copilot's action."""
+    return Advantage(score, built.copilot) if METHODS_BY_NAME[method].level == "advantage" else score
+
+
+def trigger_of(method: str, config: AssistConfig, built: Artefacts, gate: GateConfig) -> Trigger:
+    """How strongly `method` helps."""
+    what = METHODS_BY_NAME[method]
+    triggers: dict[str, Callable[[], Trigger]] = {
+        "gate": lambda: Gate(gate_of(method, built, gate)),
+        "constant": lambda: ConstantLevel(config.level),
+        "full": lambda: ConstantLevel(1.0),
+        "matched": lambda: ConstantLevel(built.gates[what.learner].level),
+        "advantage": lambda: Threshold(0.5, 0.5, config.min_steps, config.max_steps),
+    }
+    return triggers[what.level]()
+
+
 def place_guide(score: SuccessScore, built: Artefacts, config: AssistConfig) -> PlaceGuide:
     """Toward the next places of successful people."""
     return PlaceGuide(score, built.places, forward, jacobian, config.place)
 
 
 def _supervisor(
-    what: Method, config: AssistConfig, built: Artefacts, gate: GateConfig, assist: Assist, env: BimanualTask
+    method: str, config: AssistConfig, built: Artefacts, gate: GateConfig, assist: Assist, env: BimanualTask
 ) -> Supervisor:
-    score = SuccessScore(built.learners[what.learner])
-    monitor = Advantage(score, built.copilot) if what.level == "advantage" else score
-    triggers: dict[str, Callable[[], Trigger]] = {
-        "gate": lambda: Gate(gate),
-        "constant": lambda: ConstantLevel(config.level),
-        "full": lambda: ConstantLevel(1.0),
-        "matched": lambda: ConstantLevel(built.gates[what.learner].level),
-        "advantage": lambda: Threshold(0.5, 0.5, config.min_steps, config.max_steps),
-    }
+    score = score_of(method, built)
     guides: dict[str, Callable[[], Recovery]] = {
         "place": lambda: place_guide(score, built, config),
         "actor": lambda: GuideActor(score, config.gain),
@@ -148,4 +158,5 @@ def _supervisor(
         "copilot": lambda: built.copilot,
         "path": lambda: Scripted(lambda _: ahead(env, env.waypoint(), config.place.lead_m, config.place.lead_rad)),
     }
-    return Supervisor(monitor, triggers[what.level](), guides[what.toward](), assist)
+    guide = guides[METHODS_BY_NAME[method].toward]()
+    return Supervisor(monitor_of(method, score, built), trigger_of(method, config, built, gate), guide, assist)

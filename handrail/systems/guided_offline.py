@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -26,6 +25,7 @@ from handrail.assist.copilot import JOINTS, Copilot, clonable
 from handrail.assist.gate import Gate, GateConfig
 from handrail.assist.success_score import SuccessScore
 from handrail.core.config import from_mapping
+from handrail.core.contracts import Trigger
 from handrail.core.errors import CheckpointError, InvalidValueError
 from handrail.core.seeds import EVALUATION_ENV_SEEDS, training_env_seed
 from handrail.core.values import Array, Assessment, Step
@@ -36,6 +36,7 @@ from handrail.learn.next_place import NextPlace, NextPlaceConfig
 from handrail.learn.next_place_data import NextPlaceSampler, Scene
 from handrail.nets import Difference, StateFactory
 from handrail.operators.traits import EVALUATION_DRAWS, training_draw
+from handrail.run.folder import RunFolder
 from handrail.run.record import record
 from handrail.store import Dataset, DatasetWriter, checkpoint
 from handrail.store.atomic import write_atomically
@@ -186,12 +187,23 @@ def build(
         evaluated: held-out persons are wanted as well; development does without.
 
     Raises:
-        CheckpointError: `folder` was built with another configuration.
+        CheckpointError: `folder` was built of another task or with another configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _Build(task, seed, config, folder, say).run(ablation, evaluated)
+
+
+def absent(folder: Path, ablation: str) -> str:
+    """The first part of what a method needs to assist that is not in `folder`; empty where all is there."""
+    parts = (_named("cql", ablation), _named("gate", ablation) + ".json", "places", "copilot")
+    return next((name for name in parts if not (folder / name).exists()), "")
+
+
+def _named(part: str, ablation: str) -> str:
+    """Its file name: the parts of an ablation carry its name."""
+    return f"{part}-{ablation}" if ablation else part
 
 
 class _Build:
@@ -202,10 +214,11 @@ class _Build:
         self.env: BimanualTask = make(task, **config.task_options())
 
     def run(self, ablation: str, evaluated: bool) -> Artefacts:
-        config = json.loads(json.dumps(asdict(self.config)))
+        config = json.loads(json.dumps({"task": self.task, **asdict(self.config)}))
         if _kept(self.folder / "config.json", lambda: config) != config:
             raise CheckpointError(
-                f"{self.folder} was built with another configuration: give another --runs, or delete it"
+                f"{self.folder} was built of another task or with another configuration: give another folder, "
+                "or delete it"
             )
         data, calibration = (self._data(kind) for kind in ("teleoperation", "calibration"))
         learnt, judged = Trajectories.read(data), Trajectories.read(calibration)
@@ -232,24 +245,22 @@ class _Build:
 
     def _recorded(self, come: Sequence[Visit], folder: Path, what: str) -> tuple[list[Outcome], Dataset]:
         """Everybody's episode, on disk, as far as it is not there yet, and what came of it."""
-        file = folder / "outcomes.json"
-        if not file.is_file():
-            shutil.rmtree(folder, ignore_errors=True)  # half a collection
-            station, found = Station(self.task, **self.config.task_options()), []
-            with DatasetWriter(folder, station.env.fps) as writer:
-                for number, visit in enumerate(come):
-                    self.say(f"{what}: {number} of {len(come)}")
+        out, options = RunFolder(folder), self.config.task_options()
+        out.go_on({"task": self.task, "options": options, "visits": [asdict(visit) for visit in come]})
+        found = [from_mapping(Outcome, line["outcome"]) for line in out.lines("alone")]
+        if len(found) < len(come):
+            station = Station(self.task, **options)
+            with DatasetWriter(out.episodes, station.env.fps) as writer:
+                for visit in come[len(found) :]:
+                    self.say(f"{what}: {len(found)} of {len(come)}")
                     outcome, steps = station.run(visit)
-                    found.append(asdict(outcome))
-                    who = {"operator_draw": visit.draw, "operator_tier": visit.tier}
-                    record(writer, steps, station.env, env_seed=visit.env_seed, run_seed=self.seed, **who)
-            write_atomically(file, json.dumps(found).encode())
-        outcomes = [from_mapping(Outcome, one) for one in json.loads(file.read_text())]
-        if [outcome.visit for outcome in outcomes] != list(come):
-            raise CheckpointError(
-                f"{folder} holds other persons than were asked for: give another --runs, or delete it"
-            )
-        return outcomes, Dataset(folder)
+                    if writer.num_episodes == len(found):  # else it was cut short between these two lines
+                        who = {"operator_draw": visit.draw, "operator_tier": visit.tier}
+                        record(writer, steps, station.env, env_seed=visit.env_seed, run_seed=self.seed, **who)
+                    out.log("alone", outcome=asdict(outcome))
+                    found.append(outcome)
+            out.sync()
+        return found, Dataset(out.episodes)
 
     def _learner(self, name: str, data: Trajectories, calibration: Trajectories) -> CQL:
         config = replace(self.config.cql, **LEARNERS.get(name, {}))
@@ -265,7 +276,7 @@ class _Build:
                     self.say(f"training the critic: update {update} of {config.updates}")
             learner.fit_bounds(calibration)
 
-        return self._made(f"cql{'-' * bool(name)}{name}", learner, train)
+        return self._made(_named("cql", name), learner, train)
 
     def _places(self, learnt: Trajectories) -> NextPlace:
         config = self.config.places
@@ -319,7 +330,7 @@ class _Build:
             good = [meta.success and meta.operator_tier == "expert" for meta in metas]
             return asdict(fit_gate(assessed, good, self.config.gate, self.config.calm))
 
-        found = _kept(self.folder / f"gate{'-' * bool(name)}{name}.json", calibrate)
+        found = _kept(self.folder / (_named("gate", name) + ".json"), calibrate)
         return from_mapping(GateCalibration, found)
 
 
@@ -344,14 +355,14 @@ def fit_gate(
     return GateCalibration(chosen.rho0, _mean_level(quiet, chosen), _mean_level(assessed, chosen))
 
 
-def levels_of(assessed: Iterable[Assessment], config: GateConfig) -> Array:
-    """What the gate would have said of one episode, step by step: (T,)."""
-    gate = Gate(config)
-    return np.array([gate.update(one) for one in assessed])
+def levels_of(assessed: Iterable[Assessment], trigger: Trigger) -> Array:
+    """What `trigger` would have said of one episode, step by step: (T,)."""
+    trigger.reset()
+    return np.array([trigger.update(one) for one in assessed])
 
 
 def _mean_level(episodes: Sequence[Sequence[Assessment]], config: GateConfig) -> float:
-    return float(np.mean(np.concatenate([levels_of(one, config) for one in episodes])))
+    return float(np.mean(np.concatenate([levels_of(one, Gate(config)) for one in episodes])))
 
 
 def _everybody(people: tuple[int, int], rng: np.random.Generator) -> list[tuple[int, int]]:

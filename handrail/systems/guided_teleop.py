@@ -8,9 +8,8 @@ once for each (task, run seed), and evaluates one method on held-out persons, wh
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from handrail.assist.success_score import LATELY
 from handrail.core.clock import SECOND_NS, RealClock
 from handrail.core.config import from_mapping
-from handrail.core.errors import InvalidValueError, RenderError
+from handrail.core.errors import CheckpointError, InvalidValueError, RenderError
 from handrail.core.values import Step
 from handrail.learn.bc import BCConfig
 from handrail.nets import one_thread
@@ -56,9 +55,9 @@ HEADLINE_METHODS: tuple[str, ...] = ()  # three run seeds each
 COLUMNS = (
     "success", "gain", "time_ratio", "authority",
     "irreversible_failure", "completion_time", "effort", "transparency", "false_assist", "auroc", "failure_auroc",
-    "lead_s", "ece", "success_novice", "success_expert",
+    "lead_s", "called", "false_alarms", "ece", "success_novice", "success_expert",
 )  # fmt: skip
-CHECKS = ("ood_lower", "ood_gap", "captured", "raised", "raises", "furthest")
+CHECKS = ("ood_lower", "ood_gap", "captured", "raised", "raises", "furthest", "furthest_m", "furthest_rad")
 SHIFTS: dict[str, dict[str, float]] = {
     "slippery": {"friction_scale": 0.5},
     "sticky": {"friction_scale": 2.0},
@@ -132,8 +131,8 @@ def run(
     """Evaluate one method on held-out persons and return its result; what it needs is built if it is missing.
 
     Args:
-        folder: a folder METHOD/seed-N shares data, learners and held-out persons with other methods, in
-            `../../offline`; any other holds its own.
+        folder: a folder METHOD/seed-N shares data, learners and held-out persons with other methods of the task, in
+            `../../offline`; any other holds its own, in `offline`.
         resume: go on with the episodes that are on record there.
         config: replaces the budget's, whose name may then be any.
 
@@ -146,29 +145,35 @@ def run(
     out, config = RunFolder(folder), config or BUDGETS[budget]
     if resume and (result := out.finished(names)) is not None:
         return result
-    described = {**names, "config": json.loads(json.dumps(asdict(config)))}
-    if resume and (out.path / "config.json").is_file():
-        out.require_same(described)
-        out.rewind(0)  # a torn last line goes
-    else:
+    if not resume:
         out.clear()
-        out.write_config(described)
+    out.go_on({**names, "config": asdict(config)})
     with Progress(f"{method} on {task}, seed {seed}", len(evaluation_visits(config.offline))) as progress:
         evaluation = Evaluation(names, config, folder, progress.note)
         return out.write_result(evaluation.result(out, progress))
 
 
 class Evaluation:
-    """One method on one task with one run seed, and everything that it needs."""
+    """One method on one task with one run seed, and everything that it needs.
+
+    Args:
+        evaluated: held-out persons are wanted, to compare with.
+    """
 
     def __init__(
-        self, names: dict[str, Any], config: GuidedConfig, folder: Path, say: Callable[[str], None] = lambda text: None
+        self,
+        names: dict[str, Any],
+        config: GuidedConfig,
+        folder: Path,
+        say: Callable[[str], None] = lambda text: None,
+        evaluated: bool = True,
     ) -> None:
         self.names, self.config = names, config
         self.task, self.method, self.seed = str(names["task"]), str(names["method"]), int(names["seed"])
-        learner = METHODS_BY_NAME[self.method].learner
-        offline = folder.parents[1] / "offline" / f"seed-{self.seed}"
-        self.built: Artefacts = guided_offline.build(self.task, self.seed, config.offline, offline, learner, say)
+        learner, offline = METHODS_BY_NAME[self.method].learner, offline_of(names, folder)
+        self.built: Artefacts = guided_offline.build(
+            self.task, self.seed, config.offline, offline, learner, say, evaluated
+        )
         self.gate = guided_methods.gate_of(self.method, self.built, config.offline.gate)
 
     def station(self, assist: Assist = "on", **options: Any) -> Station:
@@ -243,9 +248,11 @@ class Evaluation:
         if not what.toward or self._knows_the_goal():
             return {}
         score = guided_methods.score_of(self.method, self.built)
+        monitor = guided_methods.monitor_of(self.method, score, self.built)
+        trigger = guided_methods.trigger_of(self.method, self.config.assist, self.built, self.config.offline.gate)
         episodes = self._held_out()
-        seen = Heldout(episodes, [score.assess_many(steps) for steps in episodes])
-        found = score_numbers(seen, self.gate, self.config.offline.cql.horizon, BimanualTask.fps)
+        seen = Heldout(episodes, [monitor.assess_many(steps) for steps in episodes])
+        found = score_numbers(seen, trigger, self.config.offline.cql.horizon, BimanualTask.fps)
         if (what.level, what.toward) != ("gate", "place"):  # there is one such method for each learner
             return found
         guide = guided_methods.place_guide(score, self.built, self.config.assist)
@@ -261,11 +268,24 @@ class Evaluation:
         return [] if people is None else [people.episode(index).steps() for index in range(count)]
 
 
+def offline_of(names: Mapping[str, Any], folder: Path) -> Path:
+    """Where the run in `folder` has what was collected and trained."""
+    own = f"seed-{names['seed']}"
+    shared = (folder.resolve().parent.name, folder.name) == (names["method"], own)
+    return (folder.resolve().parents[1] if shared else folder) / "offline" / own
+
+
 def load(folder: Path) -> Evaluation:
-    """The method of a finished or unfinished run, ready to assist.
+    """The method of a run that has been trained, ready to assist.
 
     Raises:
-        CheckpointError: `folder` holds no run.
+        CheckpointError: `folder` holds no run, or what the run has learnt is not there.
     """
     names = RunFolder.open(folder).read_config()
-    return Evaluation(names, from_mapping(GuidedConfig, names["config"]), folder)
+    offline, learner = offline_of(names, folder), METHODS_BY_NAME[names["method"]].learner
+    if absent := guided_offline.absent(offline, learner):
+        raise CheckpointError(
+            f"{folder} has no '{absent}' in {offline}, where the run keeps what it has learnt: copy that folder along, "
+            "or train the run again"
+        )
+    return Evaluation(names, from_mapping(GuidedConfig, names["config"]), folder, evaluated=False)

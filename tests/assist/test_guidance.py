@@ -14,6 +14,7 @@ from handrail.operators.leaders import DIM, PERIOD_NS, Guide, LeaderLoop
 from handrail.operators.replicas import SimulatedLeaders
 from handrail.run.scheduler import Loop, Scheduler
 from handrail.tasks.bimanual.kinematics import jacobian
+
 from .books import Books
 
 HOME = np.tile([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.5], 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from handrail.assist.score_calibration import lead_times_s, score_quality, threshold_for
+from handrail.assist.score_calibration import lead_times_s, score_quality
 
 
 def at(length: int, *steps: int) -> np.ndarray:
@@ -24,14 +24,6 @@ def test_lead_is_how_long_the_alarm_that_met_the_failure_had_been_on():
     ]
     costs = [at(6, 5), at(4, 3), at(3, 2), at(2)]
     np.testing.assert_allclose(lead_times_s(risks, costs, 0.5, rate_hz=10.0), [0.3, 0.0, 0.3])
-
-
-def test_a_threshold_keeps_to_its_share_of_false_alarms():
-    good, bad = np.linspace(0.0, 1.0, 101), np.ones(50)
-    threshold = threshold_for([good, bad], [True, False], false_alarms=0.1)
-    assert threshold == pytest.approx(0.9)
-    assert (good > threshold).mean() == pytest.approx(0.1, abs=0.01)
-    assert threshold_for([bad], [False]) == 1.0  # nobody succeeded
 
 
 def test_quality_of_a_score_that_knows_and_of_one_that_does_not():

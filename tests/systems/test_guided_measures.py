@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handrail.assist.gate import GateConfig
-from handrail.core.values import Assessment
+from handrail.assist.gate import ConstantLevel, Gate, GateConfig
+from handrail.core.values import Assessment, Authority, Step, TakeoverCause
 from handrail.systems.guided_film import worth_seeing
-from handrail.systems.guided_measures import kept_goal, mean, ratio, told
+from handrail.systems.guided_measures import Heldout, displaced, kept_goal, mean, ratio, score_numbers, told
 from handrail.systems.guided_offline import GateCalibration, fit_gate, levels_of
 from handrail.systems.guided_station import Outcome, Visit
 
@@ -71,10 +71,50 @@ def test_the_gate_is_calm_on_good_episodes_and_opens_on_others() -> None:
     good, bad = assessed(0.3), assessed(0.9)
     found = fit_gate([good, bad], [True, False], GateConfig(), calm=0.05)
     assert found.calm <= 0.05
-    tighter = GateConfig(rho0=found.rho0 - 0.01)
+    tighter, chosen = (Gate(GateConfig(rho0=found.rho0 - less)) for less in (0.01, 0.0))
     assert np.mean(levels_of(good, tighter)) > 0.05  # it is the lowest such threshold
-    assert found.level == pytest.approx((found.calm + np.mean(levels_of(bad, GateConfig(rho0=found.rho0)))) / 2)
+    assert found.level == pytest.approx((found.calm + np.mean(levels_of(bad, chosen))) / 2)
     assert found.level > 0.3
+
+
+def episode(success: bool, count: int = 100, failed_at: int | None = None) -> list[Step]:
+    nothing = np.zeros(1, np.float32)
+    before = ({}, {}, nothing, nothing, None, None, Authority.OPERATOR, TakeoverCause.DEMONSTRATION, 0.0, 0.0, 0.0, 0.0)
+    return [
+        Step(*before, float(index == failed_at), False, False, success and index == count - 1, 0.0, 0.0)
+        for index in range(count)
+    ]
+
+
+def test_the_numbers_of_a_score() -> None:
+    """An alarm is a risk above one half: the failing episode's is on for its last 40 steps."""
+    risky = [*assessed(0.2, 60), *assessed(0.9, 40)]
+    seen = Heldout([episode(True), episode(False, failed_at=99)], [assessed(0.2), risky])
+    found = score_numbers(seen, Gate(GateConfig(rho0=0.5)), horizon=50, rate_hz=50.0)
+    assert found["lead_s"] == pytest.approx(40 / 50) and found["called"] == 1.0 and found["false_alarms"] == 0.0
+    assert found["auroc"] == pytest.approx(1 - 0.5 * 60 / 100)  # 60 of its steps look as good as the other's
+    assert found["failure_auroc"] == 0.5  # f says nothing here
+
+
+def test_false_assist_is_of_the_methods_own_trigger() -> None:
+    calm = Heldout([episode(True)], [assessed(0.0)])
+    shares = [score_numbers(calm, trigger, 50, 50.0)["false_assist"] for trigger in (
+        Gate(GateConfig(rho0=0.5)), ConstantLevel(0.5), ConstantLevel(0.05)
+    )]  # fmt: skip
+    assert shares == [0.0, 1.0, 0.0]  # a level of 0.05 is not felt
+    failing = Heldout([episode(False)], [assessed(1.0)])
+    assert score_numbers(failing, ConstantLevel(1.0), 50, 50.0)["false_assist"] is None  # nobody was fine alone
+
+
+def test_how_far_a_hand_would_go() -> None:
+    home = np.tile([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.5], (3, 2)).astype(np.float32)
+    there = home.copy()
+    there[1, 7] += 0.1  # the right waist turns
+    there[2, 6] += 0.3  # a trigger moves no hand
+    moved, turned = displaced(home, there)
+    assert turned == pytest.approx(0.1, abs=1e-4)
+    assert 0.02 < moved < 0.08  # 0.1 rad at a hand 0.2 to 0.8 m from the waist
+    assert displaced(home, home) == (0.0, 0.0)
 
 
 def test_without_a_good_episode_all_count() -> None:

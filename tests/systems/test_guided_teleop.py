@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from handrail.core.seeds import EVALUATION_ENV_SEEDS, FIRST_TRAINING_ENV_SEED
 from handrail.operators.traits import EVALUATION_DRAWS, FIRST_TRAINING_DRAW
 from handrail.run.folder import RunFolder
 from handrail.store import Dataset
-from handrail.systems import guided_teleop
+from handrail.systems import guided_offline, guided_teleop
 from handrail.systems.guided_methods import METHODS_BY_NAME, AssistConfig
 from handrail.systems.guided_offline import LEARNERS, OfflineConfig, evaluation_visits
 
@@ -61,11 +62,56 @@ def test_methods_share_data_learners_and_people(runs: Path) -> None:
 
 def test_training_persons_are_never_those_of_the_evaluation(runs: Path) -> None:
     for kind in ("teleoperation", "calibration"):
-        data = Dataset(runs / "offline" / "seed-0" / "data" / kind)
+        data = Dataset(runs / "offline" / "seed-0" / "data" / kind / "episodes")
         metas = [data.meta(index) for index in range(data.num_episodes)]
         assert [meta.operator_tier for meta in metas] == ["novice", "ordinary", "expert"]
         assert all(meta.operator_draw >= FIRST_TRAINING_DRAW for meta in metas)
         assert all(meta.env_seed >= FIRST_TRAINING_ENV_SEED for meta in metas)
+
+
+def test_a_collection_that_was_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
+    options = ("TransferCube", 3, TINY.offline)
+    whole = guided_offline.build(*options, tmp_path / "whole" / "seed-3", evaluated=True)
+    build, folder = guided_offline.build, tmp_path / "cut" / "seed-3"
+    said: list[str] = []
+
+    def cut(text: str) -> None:
+        said.append(text)
+        if text.startswith("held-out persons") and len(said) > 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(*options, folder, say=cut)
+    people = folder.parent / "people"
+    done = (people / "metrics.jsonl").read_text().splitlines()
+    assert 0 < len(done) < len(whole.alone)
+    (people / "metrics.jsonl").write_text("\n".join(done[:-1]) + "\n" + done[-1][:40])  # killed between record and line
+    again = build(*options, folder, say=said.append)
+    assert again.alone == whole.alone
+    assert again.held_out is not None and whole.held_out is not None
+    assert again.held_out.num_episodes == whole.held_out.num_episodes == len(whole.alone)
+    for index in range(len(whole.alone)):
+        one, other = again.held_out.episode(index), whole.held_out.episode(index)
+        np.testing.assert_array_equal(one.columns["action"], other.columns["action"])
+
+
+def test_another_task_is_not_built_on_top(runs: Path) -> None:
+    with pytest.raises(CheckpointError, match="was built of another task"):
+        guided_offline.build("TrayCarry", 0, TINY.offline, runs / "offline" / "seed-0")
+
+
+def test_a_folder_of_any_name_holds_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    run(tmp_path, "unassisted", folder=folder)
+    assert (folder / "offline" / "seed-0" / "cql").is_dir() and not (tmp_path / "offline").exists()
+    run(tmp_path, "unassisted", folder=folder, resume=False)  # afresh, from what was learnt
+
+
+def test_a_run_without_what_it_has_learnt_does_not_train_in_silence(runs: Path, tmp_path: Path) -> None:
+    run(runs, "ours")
+    shutil.copytree(runs / "ours" / "seed-0", tmp_path / "copied")
+    with pytest.raises(CheckpointError, match=r"copied has no 'cql' in .*copied/offline/seed-0, where the run keeps"):
+        guided_teleop.load(tmp_path / "copied")
 
 
 def test_a_run_that_was_cut_short_goes_on_where_it_was(runs: Path, tmp_path: Path) -> None:
@@ -88,8 +134,8 @@ def test_a_finished_run_is_read_and_another_is_refused(runs: Path) -> None:
     with pytest.raises(CheckpointError, match="was begun with method ours, not ida"):
         run(runs, "ida", folder=runs / "ours" / "seed-0")
     other = replace(TINY, offline=replace(TINY.offline, calm=0.2))
-    with pytest.raises(CheckpointError, match="was built with another configuration"):
-        run(runs, "ours", folder=runs / "again" / "seed-0", config=other)
+    with pytest.raises(CheckpointError, match="or with another configuration"):
+        run(runs, "ida", config=other, resume=False)
 
 
 def test_the_evaluation_is_that_of_the_protocol() -> None:
