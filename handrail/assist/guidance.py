@@ -67,11 +67,17 @@ class GuidanceConfig:
             raise InvalidValueError(
                 f"speed_max is {self.speed_max}, must be in (0, speed_reserve = {self.speed_reserve}]: lower it"
             )
-        for name in ("stiffness", "damping", "torque_max"):
-            if min(getattr(self, name)) < 0.0:
+        for name in ("stiffness", "damping", "torque_max", "hand_stiffness"):
+            values = getattr(self, name)
+            if not all(0.0 <= value < float("inf") for value in values):
+                raise InvalidValueError(f"guidance {name} is {values}, must be >= 0: 0 leaves a joint free")
+            if len(values) != (2 if name == "hand_stiffness" else ARM_DIM):
                 raise InvalidValueError(
-                    f"guidance {name} is {getattr(self, name)}, must be >= 0: 0 leaves a joint free"
+                    f"guidance {name} has {len(values)} values, needs one for each joint of an arm and its trigger, "
+                    f"{ARM_DIM}; hand_stiffness has two"
                 )
+        if not 0.0 < self.period_s < float("inf"):
+            raise InvalidValueError(f"guidance period_s is {self.period_s}, must be > 0: 0.002 is 500 Hz")
 
 
 class EnergyTank:
@@ -87,14 +93,17 @@ class EnergyTank:
         self.returned_j = 0.0  # offered by damping; what did not fit is lost
 
     def share(self, worst_j: float) -> float:
-        """The largest share in [0, 1] of a torque that can be paid for if it does its worst."""
-        return 1.0 if worst_j <= self.level_j else max(0.0, self.level_j) / worst_j
+        """The largest share in [0, 1] of a torque that can be paid for if it does its worst; 0 when books are spoilt."""
+        if worst_j <= self.level_j:
+            return 1.0
+        return self.level_j / worst_j if self.level_j > 0.0 else 0.0
 
     def settle(self, work_j: float, dissipated_j: float = 0.0) -> None:
         """Pay for work done, take in what was dissipated elsewhere (>= 0)."""
         self.injected_j += work_j
         self.returned_j += dissipated_j
-        self.level_j = min(self._maximum_j, self.level_j - work_j + dissipated_j)
+        level_j = self.level_j - work_j + dissipated_j
+        self.level_j = self._maximum_j if level_j >= self._maximum_j else level_j  # not a number stays so: shut
 
 
 class Guidance:
@@ -116,6 +125,7 @@ class Guidance:
             np.tile(np.asarray(values, float), arms) for values in (c.stiffness, c.damping, c.torque_max)
         )
         guided = self.torque_max > 0.0
+        self._guided, self._scale = guided.astype(float), np.where(guided, self.torque_max, np.inf)
         self._weight = guided / np.where(guided, self.torque_max, 1.0) / max(int(guided.sum()), 1)  # of a mean share
         self.tank = EnergyTank(c.tank_j, c.tank_max_j)
         self.reset()
@@ -173,12 +183,12 @@ class Guidance:
         return stiffness
 
     def _shortened(self, pull: Array) -> Array:
-        """`pull` with each arm's torques scaled together until none is too large; the triggers are apart."""
+        """`pull` with each arm's torques scaled together until none is too large; triggers and free joints are apart."""
         torque = bounded(pull, self.torque_max)
         for arm in range(0, len(pull), ARM_DIM):
             joints = slice(arm, arm + ARM_DIM - 1)
-            most = float(np.max(np.abs(pull[joints]) / np.maximum(self.torque_max[joints], 1e-12)))
-            torque[joints] = pull[joints] / max(1.0, most)
+            most = float(np.max(np.abs(pull[joints]) / self._scale[joints]))
+            torque[joints] = self._guided[joints] * pull[joints] / max(1.0, most)
         return torque
 
     def _affordable(self, torque: Array, qd: Array) -> Array:

@@ -90,6 +90,24 @@ def test_the_torque_fades_as_the_tank_empties() -> None:
         np.testing.assert_allclose(nearly.torque(HOME, STILL, Guide(HOME + 9.0, 1.0)), min(share, 1.0) * full)
 
 
+def test_a_joint_that_is_left_free_silences_no_other() -> None:
+    free = replace(ENDLESS, torque_max=(2.5, 0.0, 2.5, 0.6, 0.6, 0.6, 0.0))
+    guide = Guide(HOME + 0.05, 1.0)
+    torque, usual = (Guidance(c, jacobian=jacobian).torque(HOME, STILL, guide) for c in (free, ENDLESS))
+    assert torque[1] == torque[8] == 0.0
+    others = np.setdiff1d(np.flatnonzero(usual), [1, 8])
+    assert (np.abs(torque[others]) >= np.abs(usual[others]) - 1e-12).all() and torque[others].all()
+
+
+def test_a_reading_that_is_no_number_shuts_the_tank() -> None:
+    guidance = Guidance()
+    guidance.torque(HOME, STILL, Guide(HOME + 0.05, 1.0))
+    guidance.torque(np.full(DIM, np.nan), STILL, None)
+    assert not guidance.torque(HOME, STILL, Guide(HOME + 0.05, 1.0)).any()
+    guidance.reset()
+    assert guidance.torque(HOME, STILL, Guide(HOME + 0.05, 1.0)).any()
+
+
 def test_a_joint_that_is_too_fast_is_not_guided() -> None:
     qd = STILL.copy()
     qd[3] = -CONFIG.speed_max * 1.01
@@ -105,7 +123,7 @@ def test_the_tank_keeps_books() -> None:
     assert tank.level_j == 2.0  # what does not fit is lost
     assert tank.share(4.0) == 0.5
     tank.settle(2.5)
-    assert tank.share(1.0) == 0.0
+    assert tank.share(1.0) == tank.share(0.0) == 0.0  # overdrawn
     tank.reset()
     assert (tank.level_j, tank.injected_j, tank.returned_j) == (1.0, 0.0, 0.0)
 
@@ -221,3 +239,9 @@ def test_what_cannot_be_is_refused() -> None:
         GuidanceConfig(speed_max=20.0)
     with pytest.raises(InvalidValueError, match=r"guidance damping is \(-1.0,\), must be >= 0: 0 leaves a joint free"):
         GuidanceConfig(damping=(-1.0,))
+    with pytest.raises(InvalidValueError, match="guidance hand_stiffness is .*nan.*, must be >= 0"):
+        GuidanceConfig(hand_stiffness=(float("nan"), 1.0))
+    with pytest.raises(InvalidValueError, match="guidance torque_max has 6 values, needs one for each joint"):
+        GuidanceConfig(torque_max=(1.0,) * 6)
+    with pytest.raises(InvalidValueError, match=r"guidance period_s is 0.0, must be > 0: 0.002 is 500 Hz"):
+        GuidanceConfig(period_s=0.0)
