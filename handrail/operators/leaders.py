@@ -16,7 +16,7 @@ import numpy as np
 from handrail.core.contracts import Clock
 from handrail.core.errors import InvalidValueError, require_finite
 from handrail.core.stream import Stream
-from handrail.core.values import Array
+from handrail.core.values import Array, Command
 
 ARM_DIM = 7
 DIM = 2 * ARM_DIM
@@ -151,6 +151,24 @@ class LeaderLoop:
         self._q, self._damped = None, self.torque
         if self.assistance is not None:
             self.assistance.reset()
+
+    @property
+    def joints(self) -> Array | None:
+        """Joint positions (D,) at the last period; None before the first."""
+        return self._q
+
+    def heed(self, command: Command | None) -> None:
+        """Render what was decided with the last command; where that was no guidance, let go at once."""
+        if command is not None and command.guidance is not None and command.level > 0.0:
+            desired = command.guidance / command.level  # the arbiter multiplies by the level
+            self.guide.put(Guide(np.asarray(desired, np.float64), float(command.level)))
+        elif command is not None:
+            self.guide.clear()
+
+    def release(self) -> None:
+        """Leave the arm without torque: nobody is going to call `act` for a while."""
+        self.torque = np.zeros_like(self._limit)
+        self.arm.apply(self.torque)
 
     def act(self) -> None:
         """One period.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from handrail.core.clock import SECOND_NS, SimulatedClock
-from handrail.core.values import Array, Command, Intent, StepView, TakeoverCause
+from handrail.core.values import Array, Intent, StepView, TakeoverCause
 from handrail.operators.leaders import DIM, PERIOD_NS, Assistance, Guide, LeaderConfig, LeaderLoop
 from handrail.operators.replicas import SimulatedLeaders
 from handrail.operators.two_hands import LOOK_HZ, TwoHandedTask, TwoHands
@@ -64,18 +64,11 @@ class Teleoperator:
         """Advance the leaders to the end of this step; their joint positions (14,) are the action."""
         follower = np.asarray(view.observation["state"], np.float64)[:DIM]
         scheduler = self.scheduler or self._take_hold(follower)
-        self._heed(view.last_command)
+        self.loop.heed(view.last_command)
         self.loop.follower.put(follower)
         self._steps += 1
         scheduler.run_until(round(self._steps * SECOND_NS / self.env.fps))
         return Intent(self.leaders.read()[0].astype(np.float32), cause=TakeoverCause.DEMONSTRATION)
-
-    def _heed(self, command: Command | None) -> None:
-        """Render what was decided with the last command; where that was no guidance, let go at once."""
-        if command is not None and command.guidance is not None and command.level > 0.0:
-            self.guide(command.guidance / command.level, command.level)  # the arbiter multiplies by the level
-        elif command is not None:
-            self.loop.guide.clear()
 
     def _take_hold(self, follower: Array) -> Scheduler:
         self.leaders.reset(follower)
