@@ -93,7 +93,7 @@ class EnergyTank:
         self.returned_j = 0.0  # offered by damping; what did not fit is lost
 
     def share(self, worst_j: float) -> float:
-        """The largest share in [0, 1] of a torque that can be paid for if it does its worst; 0 when books are spoilt."""
+        """The largest share in [0, 1] of a torque that can be paid for if it does its worst; 0 for spoilt books."""
         if worst_j <= self.level_j:
             return 1.0
         return self.level_j / worst_j if self.level_j > 0.0 else 0.0
@@ -183,7 +183,7 @@ class Guidance:
         return stiffness
 
     def _shortened(self, pull: Array) -> Array:
-        """`pull` with each arm's torques scaled together until none is too large; triggers and free joints are apart."""
+        """`pull` with each arm's torques scaled together until none is too large; triggers are apart."""
         torque = bounded(pull, self.torque_max)
         for arm in range(0, len(pull), ARM_DIM):
             joints = slice(arm, arm + ARM_DIM - 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from handrail.core.clock import RealClock
 from handrail.core.errors import DeviceError
-from handrail.core.values import Array, Event, Intent, StepView, TakeoverCause
+from handrail.core.values import Event, Intent, StepView, TakeoverCause
 from handrail.operators.leaders import ARM_DIM, PERIOD_NS, Assistance, LeaderArm, LeaderConfig, LeaderLoop
 from handrail.run.scheduler import Loop, Scheduler
 

@@ -239,7 +239,7 @@ def test_what_cannot_be_is_refused() -> None:
         GuidanceConfig(speed_max=20.0)
     with pytest.raises(InvalidValueError, match=r"guidance damping is \(-1.0,\), must be >= 0: 0 leaves a joint free"):
         GuidanceConfig(damping=(-1.0,))
-    with pytest.raises(InvalidValueError, match="guidance hand_stiffness is .*nan.*, must be >= 0"):
+    with pytest.raises(InvalidValueError, match=r"guidance hand_stiffness is .*nan.*, must be >= 0"):
         GuidanceConfig(hand_stiffness=(float("nan"), 1.0))
     with pytest.raises(InvalidValueError, match="guidance torque_max has 6 values, needs one for each joint"):
         GuidanceConfig(torque_max=(1.0,) * 6)

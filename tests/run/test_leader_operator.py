@@ -113,7 +113,7 @@ def test_a_device_that_fails_stops_the_robot_and_is_named_at_the_next_episode(ar
     arm.broken = True
     assert until(lambda: person.intent(view(HOME)).event is Event.STOP)
     assert not arm.torque.any()
-    with pytest.raises(DeviceError, match="the leader arm failed .cable pulled.: check it and begin anew"):
+    with pytest.raises(DeviceError, match=r"the leader arm failed \(cable pulled\): check it and begin anew"):
         person.reset(1)
 
 
