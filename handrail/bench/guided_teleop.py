@@ -1,8 +1,8 @@
 """The headline numbers of the guided-teleoperation table: more success, less time, and the person's own goal.
 
-Intervals come from the paired hierarchical bootstrap of `statistics`: run seeds are drawn, then held-out episodes, for
-both methods together, since both saw the same persons on the same env seeds. The episodes of the other goal, of which
-authority is the share, are drawn apart.
+Intervals come from the paired hierarchical bootstrap of `statistics`: run seeds are drawn, and held-out persons with
+their episodes, once for both methods and all run seeds, since all met the same persons on the same env seeds. The
+episodes of the other goal, of which authority is the share, are drawn apart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from handrail.bench.statistics import CONFIDENCE, RESAMPLES, ROOT_SEED, Array, Interval
+from handrail.bench.statistics import CONFIDENCE, RESAMPLES, ROOT_SEED, Array, Interval, draw_people
 
 Result = Mapping[str, Any]
 Runs = Mapping[int, Result]
@@ -20,8 +20,10 @@ OURS, UNASSISTED = "ours", "unassisted"
 POINTS = 100.0
 
 
-def headline(tasks: Mapping[str, Mapping[str, Runs]]) -> tuple[dict[str, Interval], dict[str, dict[str, Interval]]]:
-    """Return the numbers over all tasks that have them, and by task.
+def headline(
+    tasks: Mapping[str, Mapping[str, Runs]], each: int = 1
+) -> tuple[dict[str, Interval], dict[str, dict[str, Interval]]]:
+    """Return the numbers over all tasks that have them, and by task; everybody comes `each` times.
 
     `success_ours`, `success_unassisted` of ordinary persons; `gain` their difference in points, and over all tasks
     `gain_worst_task`; `time_ratio` ours / unassisted in mean time, on episodes in which both succeed; `authority` the
@@ -34,7 +36,7 @@ def headline(tasks: Mapping[str, Mapping[str, Runs]]) -> tuple[dict[str, Interva
         shared = sorted(set(methods.get(OURS, {})) & set(methods.get(UNASSISTED, {})))
         if not shared:
             continue
-        for name, found in _of_task(methods, shared, stream).items():
+        for name, found in _of_task(methods, shared, each, stream).items():
             by_task[task][name] = _interval(found, len(shared))
             drawn.setdefault(name, []).append(found)
             seeds.setdefault(name, []).append(len(shared))
@@ -46,7 +48,7 @@ def headline(tasks: Mapping[str, Mapping[str, Runs]]) -> tuple[dict[str, Interva
     return overall, by_task
 
 
-def _of_task(methods: Mapping[str, Runs], shared: Sequence[int], stream: int) -> dict[str, Array]:
+def _of_task(methods: Mapping[str, Runs], shared: Sequence[int], each: int, stream: int) -> dict[str, Array]:
     """Each number of one task: its value, then its draws (1 + B,)."""
     rng = np.random.default_rng([ROOT_SEED, stream, 3])
     columns = ("episodes_success", "episodes_time_s")
@@ -55,7 +57,7 @@ def _of_task(methods: Mapping[str, Runs], shared: Sequence[int], stream: int) ->
         for column in columns
     )  # (2, S, E) each
     runs, count = len(shared), success.shape[2]
-    index = np.concatenate([np.arange(runs * count)[None], _resampled(rng, runs, count)])  # (1 + B, S E)
+    index = np.concatenate([np.arange(runs * count)[None], _resampled(rng, runs, count, each)])  # (1 + B, S E)
     won = success.reshape(2, -1)[:, index]  # (2, 1 + B, S E)
     both = won[0] * won[1]
     ours_s, alone_s = (time_s.reshape(2, -1)[:, index] * both).sum(axis=2)
@@ -69,10 +71,10 @@ def _of_task(methods: Mapping[str, Runs], shared: Sequence[int], stream: int) ->
     return found
 
 
-def _resampled(rng: np.random.Generator, runs: int, count: int) -> Array:
-    """(B, S E) indices of drawn episodes of drawn runs."""
+def _resampled(rng: np.random.Generator, runs: int, count: int, each: int) -> Array:
+    """(B, S E) indices of the drawn persons' episodes in drawn runs."""
     seeds = rng.integers(runs, size=(RESAMPLES, runs, 1))
-    return (seeds * count + rng.integers(count, size=(RESAMPLES, runs, count))).reshape(RESAMPLES, -1)
+    return (seeds * count + draw_people(count, each, RESAMPLES, rng)[:, None]).reshape(RESAMPLES, -1)
 
 
 def _authority(kept: Sequence[Array], rng: np.random.Generator) -> Array:

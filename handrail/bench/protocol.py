@@ -106,6 +106,7 @@ class System:
         shifts: conditions that results speak of in metrics that end with their names, "_" before them.
         plan: budget -> task -> methods, where a budget does not ask for every method on every task.
         after: method -> the method whose run, of the same task and seed, it starts from.
+        episodes_each: budget -> how many successive evaluation episodes are one person's, where persons are evaluated.
     """
 
     name: str
@@ -121,6 +122,7 @@ class System:
     shifts: tuple[str, ...]
     plan: Mapping[str, Mapping[str, tuple[str, ...]]]
     after: Mapping[str, str]
+    episodes_each: Mapping[str, int]
 
     def seeds(self, method: str, budget: str) -> tuple[int, ...]:
         """Return the run seeds that the protocol asks of `method`."""
@@ -197,6 +199,7 @@ def _describe(name: str, module: ModuleType) -> System:
         shifts=tuple(getattr(module, "SHIFTS", ())),
         plan=getattr(module, "PLAN", {}),
         after=getattr(module, "AFTER", {}),
+        episodes_each=getattr(module, "EPISODES_EACH", {}),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from handrail.core.errors import CorruptError, InvalidValueError, unknown_name
 Result = Mapping[str, Any]
 Runs = Mapping[int, Result]
 """Results of one method on one task, by run seed."""
+Compared = tuple[dict[str, Interval], dict[str, dict[str, Interval]]]
+"""Over all tasks, and by task for the headline method."""
 Pair = tuple[list[Array], list[Array]]
 """Outcomes of two methods, by shared run seed."""
 
@@ -28,8 +30,11 @@ COUNTED = ("takeovers", "failure_modes", "operator_steps_by_cause")
 NOT_METRICS = ("seed", "machine", EPISODES, "collected", "calibration_curve")
 
 
-HEADLINES = {"farl": farl.headline, "guided-teleop": guided_teleop.headline}
-"""Numbers that compare methods, where a system has such: over all tasks, and by task for its headline method."""
+HEADLINES: Mapping[str, Callable[[Mapping[str, Mapping[str, Runs]], int], Compared]] = {
+    "farl": lambda tasks, each: farl.headline(tasks),
+    "guided-teleop": guided_teleop.headline,
+}
+"""Numbers that compare methods, where a system has such; of persons who come `each` times."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +123,13 @@ def make_table(
             f"run 'handrail bench run {name} --budget {budget}{asked}'"
         )
     grouped = _grouped(found, system)
+    each = system.episodes_each.get(budget, 0)
     pairs = {task: _pairs(row, system.headline) for task, row in grouped.items()}
-    metrics = {
-        task: {method: {metric: interval(_samples(runs, metric)) for metric in _metrics(runs)} for method, runs in row}
-        for task, row in ((task, row.items()) for task, row in grouped.items())
-    }
-    overall = _overall([row[system.headline] for row in grouped.values() if system.headline in row])
+    metrics = {task: {method: _intervals(runs, each) for method, runs in row.items()} for task, row in grouped.items()}
+    overall = _overall([row[system.headline] for row in grouped.values() if system.headline in row], each)
     compared: dict[str, Interval] = {}
     if name in HEADLINES:
-        compared, by_task = HEADLINES[name](grouped)
+        compared, by_task = HEADLINES[name](grouped, each)
         overall |= compared
         for task, found_there in by_task.items():
             metrics[task].setdefault(system.headline, {}).update(found_there)
@@ -138,8 +141,8 @@ def make_table(
         overall=overall,
         compared=tuple(compared),
         tasks=metrics,
-        differences={task: {name: difference(*pair) for name, pair in row.items()} for task, row in pairs.items()},
-        pooled=_pooled(pairs, system.methods),
+        differences={task: {name: difference(*p, each) for name, p in row.items()} for task, row in pairs.items()},
+        pooled=_pooled(pairs, system.methods, each),
         success="success" if all(result.get(SUCCESS) is None for result in found.values()) else "autonomous success",
         missing=tuple(cell for cell in wanted if cell not in found),
         columns=system.columns,
@@ -218,6 +221,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _intervals(runs: Runs, each: int) -> dict[str, Interval]:
+    return {metric: interval(_samples(runs, metric), each) for metric in _metrics(runs)}
+
+
 def _metrics(runs: Runs) -> list[str]:
     return list(dict.fromkeys(metric for result in runs.values() for metric in numbers(result)))
 
@@ -242,12 +249,12 @@ def _samples_by_seed(runs: Runs, metric: str) -> dict[int, Array]:
     return samples
 
 
-def _overall(rows: Sequence[Runs]) -> dict[str, Interval]:
+def _overall(rows: Sequence[Runs], each: int) -> dict[str, Interval]:
     """Average the metrics that every task has over the tasks."""
     if not rows:
         return {}
     shared = [metric for metric in _metrics(rows[0]) if all(metric in _metrics(runs) for runs in rows[1:])]
-    return {metric: mean_over_tasks([_samples(runs, metric) for runs in rows]) for metric in shared}
+    return {metric: mean_over_tasks([_samples(runs, metric) for runs in rows], each) for metric in shared}
 
 
 def _pairs(row: Mapping[str, Runs], headline: str) -> dict[str, Pair]:
@@ -264,14 +271,16 @@ def _pairs(row: Mapping[str, Runs], headline: str) -> dict[str, Pair]:
     return found
 
 
-def _pooled(pairs: Mapping[str, Mapping[str, Pair]], methods: Sequence[str]) -> dict[str, tuple[Interval, int]]:
+def _pooled(
+    pairs: Mapping[str, Mapping[str, Pair]], methods: Sequence[str], each: int
+) -> dict[str, tuple[Interval, int]]:
     """Return the mean difference over tasks; one task alone has nothing to be averaged."""
     found: dict[str, tuple[Interval, int]] = {}
     for method in _ordered({name for row in pairs.values() for name in row}, methods):
         rows = [row[method] for row in pairs.values() if method in row]
         if len(rows) > 1:
             gains = [[a - b for a, b in zip(ours, theirs, strict=True)] for ours, theirs in rows]
-            found[method] = mean_over_tasks(gains), len(rows)
+            found[method] = mean_over_tasks(gains, each), len(rows)
     return found
 
 

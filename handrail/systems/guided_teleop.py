@@ -115,6 +115,8 @@ BUDGETS: dict[str, GuidedConfig] = {
         ),
     ),
 }  # fmt: skip
+EPISODES_EACH = {name: config.offline.held_out.ordinary[1] for name, config in BUDGETS.items()}
+"""Of an ordinary held-out person: their numbers are the method's."""
 KNOWN = Known("guided-teleop", TASKS, METHODS, BUDGETS)
 
 

@@ -52,6 +52,18 @@ def test_pairs_are_drawn_together() -> None:
     assert gain.hi - gain.lo < 8.0  # two samples of 200 drawn apart would be some 19 points wide
 
 
+def test_the_same_people_in_three_runs_are_not_three_times_as_many() -> None:
+    rng = np.random.default_rng(1)
+    alone = result(list(rng.integers(2, size=40)), [1.0] * 40)
+    ours = result(list(rng.integers(2, size=40)), [1.0] * 40)
+    widths = []
+    for seeds in (1, 3):
+        methods = {"ours": dict.fromkeys(range(seeds), ours), "unassisted": dict.fromkeys(range(seeds), alone)}
+        _, by_task = headline({"T": methods}, each=4)
+        widths.append(by_task["T"]["gain"].hi - by_task["T"]["gain"].lo)
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+
+
 def test_a_task_without_a_pair_says_nothing() -> None:
     overall, by_task = headline({"T": {"ours": {0: OURS}}, "U": {"ours": {0: OURS}, "unassisted": {1: ALONE}}})
     assert overall == {}

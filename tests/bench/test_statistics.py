@@ -74,6 +74,31 @@ def test_mean_over_tasks_averages_independent_tasks() -> None:
     assert (both.hi - both.lo) / (one.hi - one.lo) == pytest.approx(1 / np.sqrt(2), rel=0.3)
 
 
+def test_persons_who_meet_every_run_are_no_more_persons_for_that() -> None:
+    """The same episodes in three runs tell no more than once; drawn run by run they would seem to."""
+    coins = np.repeat([0.0, 1.0], [15, 25])
+    once, thrice = interval([coins], each=1), interval([coins] * 3, each=1)
+    assert (thrice.lo, thrice.hi) == pytest.approx((once.lo, once.hi), abs=0.03)
+    apart = interval([coins] * 3)
+    assert apart.hi - apart.lo < 0.7 * (thrice.hi - thrice.lo)
+
+
+def test_variance_of_people_is_the_closed_form_of_persons_and_their_episodes() -> None:
+    rng = np.random.default_rng(5)
+    people = rng.normal(0.5, 0.3, size=(12, 1)) + rng.normal(0.0, 0.2, size=(12, 4))
+    drawn = resample([people.ravel()[None]], resamples=50_000, each=4)[:, 0]
+    expected = (people.mean(1).var() + people.var(1).mean() / 4) / 12
+    assert drawn.var() == pytest.approx(expected, rel=0.03)
+
+
+def test_persons_need_whole_episodes() -> None:
+    with pytest.raises(InvalidValueError, match="10 episodes are not 4 of each person"):
+        interval([np.ones(10)], each=4)
+    with pytest.raises(InvalidValueError, match=r"runs have \[4, 8\] episodes, the same persons meet every run"):
+        interval([np.ones(4), np.ones(8)], each=4)
+    assert interval([np.array(3.0)], each=4) == Interval(3.0, 3.0, 3.0, 1)  # a number that a run has once
+
+
 def test_same_input_same_interval() -> None:
     samples = _hierarchical(np.random.default_rng(5), 4, 25)
     assert interval(samples) == interval(samples)

@@ -233,7 +233,7 @@ def test_named_checks_have_a_table_of_their_own(results: Path, monkeypatch: pyte
 
 def test_numbers_that_compare_methods_stand_above_all(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Over all tasks" not in markdown(make_table("toy", "standard", results))
-    monkeypatch.setitem(HEADLINES, "toy", lambda _: ({"luck_ratio": Interval(0.5, 0.25, 0.75, 2)}, {}))
+    monkeypatch.setitem(HEADLINES, "toy", lambda _, each: ({"luck_ratio": Interval(0.5, 0.25, 0.75, 2)}, {}))
     table = make_table("toy", "standard", results)
     page, console = markdown(table), Console(record=True, width=200)
     show(table, console)
