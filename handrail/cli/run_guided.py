@@ -21,8 +21,8 @@ FIRST_EPISODE = 6_000_000
 class RunGuided:
     """Let a simulated person drive a task of a trained run, assisted as in that run, and record it."""
 
-    task: str = "TransferCube"
-    """bimanual task by name"""
+    task: str | None = None
+    """bimanual task by name; that of --run, else TransferCube"""
     operator: str = "ordinary:0"
     """TIER:DRAW: who drives, for example novice:7"""
     run: Path | None = None
@@ -54,8 +54,14 @@ def main(argv: list[str]) -> int:
     from handrail.systems.guided_station import Visit
 
     one_thread()
-    folder = options.run or Path("runs", "guided-teleop", "standard", options.task, guided_teleop.HEADLINE, "seed-0")
-    station = guided_teleop.load(folder).station(options.assist)  # type: ignore[arg-type]
+    task = options.task or guided_teleop.TASKS[0]
+    if task not in guided_teleop.TASKS:
+        raise unknown_name("task", task, guided_teleop.TASKS)
+    folder = options.run or Path("runs", "guided-teleop", "standard", task, guided_teleop.HEADLINE, "seed-0")
+    trained = guided_teleop.load(folder)
+    if options.task not in (None, trained.task):
+        raise InvalidValueError(f"--task {options.task} is not that of {folder}, {trained.task}: give one of the two")
+    station = trained.station(options.assist)  # type: ignore[arg-type]
     console, won = Console(), []
     with DatasetWriter(options.out, station.env.fps, images="video" if options.view else "none") as writer:
         for index in range(options.episodes):

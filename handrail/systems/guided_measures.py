@@ -17,6 +17,7 @@ from handrail.assist.score_calibration import score_quality
 from handrail.core.contracts import Trigger
 from handrail.core.values import Array, Assessment, Step
 from handrail.learn.cql import CQL
+from handrail.operators.hand import REACTION_SHARES, draw_hand
 from handrail.operators.leaders import ARM_DIM
 from handrail.store.trajectories import Trajectories
 from handrail.systems.guided_offline import levels_of
@@ -40,6 +41,11 @@ def told(outcomes: Sequence[Outcome], alone: Sequence[Outcome]) -> dict[str, Any
         f"success_{tier}": mean([one.success for one, _ in meant if one.visit.tier == tier]) for tier in TIERS
     }
     own = [one for one, _ in ordinary]
+    kinds = [draw_hand(one.visit.draw, one.visit.tier).reaction.value for one in own]
+    found |= {
+        f"success_{kind}": mean([one.success for one, its in zip(own, kinds, strict=True) if its == kind])
+        for kind in REACTION_SHARES
+    }
     both = [(one.time_s, before.time_s) for one, before in ordinary if one.success and before.success]
     expert = [one for one, _ in meant if one.visit.tier == "expert"]
     return found | {

@@ -79,6 +79,11 @@ def test_off_leaves_them_alone(trained: Path, tmp_path: Path) -> None:
     assert not Dataset(tmp_path / "data").episode(0).columns["assist_level"].any()
 
 
+def test_a_task_that_is_not_the_runs_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "guided-teleop", "--run", str(trained), "--task", "BoxStack"]) == 2
+    assert "--task BoxStack is not that of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -87,6 +92,7 @@ def test_off_leaves_them_alone(trained: Path, tmp_path: Path) -> None:
         (["--assist", "no"], "unknown assist mode 'no'"),
         (["--episodes", "0"], "--episodes 0 is below 1"),
         (["--run", "nowhere"], "is no run folder"),
+        (["--task", "BoxStak"], "unknown task 'BoxStak': did you mean BoxStack"),
     ],
 )
 def test_mistakes_are_one_line(flags: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from handrail.assist.gate import ConstantLevel, Gate, GateConfig
 from handrail.core.values import Assessment, Authority, Step, TakeoverCause
+from handrail.operators.hand import REACTION_SHARES
 from handrail.systems.guided_film import worth_seeing
 from handrail.systems.guided_measures import Heldout, displaced, kept_goal, mean, ratio, score_numbers, told
 from handrail.systems.guided_offline import GateCalibration, fit_gate, levels_of
@@ -52,6 +53,7 @@ def test_the_numbers_of_a_method() -> None:
     assert found["transparency"] == 0.02  # of experts
     assert found["effort"] == 2.0
     assert found["authority"] == 0.5 and found["episodes_authority"] == [1, 0]  # two get the other goal alone
+    assert {found[f"success_{kind}"] for kind in REACTION_SHARES} == {1.0, None}  # draw 0 is one of the three
     assert found["wrong_goal"] == 0.0  # of meant visits: that one wanted the other goal
 
 

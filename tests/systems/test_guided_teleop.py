@@ -166,6 +166,17 @@ def test_what_a_copilot_or_an_actor_names_is_pulled_toward_softly() -> None:
     assert config.rendering("copilot").hand_stiffness == config.soft < config.guidance.hand_stiffness
 
 
+@pytest.mark.parametrize("method", ["blending", "ours"])
+def test_off_leaves_the_command_and_the_hands_alone(runs: Path, method: str) -> None:
+    run(runs, method)
+    visit = evaluation_visits(TINY.offline)[0]
+    _, alone = guided_teleop.load(runs / "unassisted" / "seed-0").station().run(visit)
+    _, off = guided_teleop.load(runs / method / "seed-0").station("off").run(visit)
+    _, on = guided_teleop.load(runs / method / "seed-0").station("on").run(visit)
+    as_alone = [[np.array_equal(a.action, b.action) for a, b in zip(alone, other, strict=True)] for other in (off, on)]
+    assert all(as_alone[0]) and not all(as_alone[1])
+
+
 def test_unknown_names_are_answered(runs: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown method 'our'"):
         run(runs, "our")
