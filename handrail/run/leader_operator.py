@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
 from types import TracebackType
@@ -48,8 +49,9 @@ class LeaderOperator:
         self.align_rad = align_rad
         self.scheduler: Scheduler | None = None  # of this episode, or of the last: its counts say what was missed
         self._arm_joints = np.arange(arms * ARM_DIM) % ARM_DIM != ARM_DIM - 1  # triggers may lie anywhere
+        self._aligned = self._heard = False
         self._end, self._thread = Flag(), Thread()
-        self._error: Exception | None = None
+        self._error: Exception | None = None  # of the device, until somebody is told
 
     def __enter__(self) -> LeaderOperator:
         return self
@@ -57,14 +59,26 @@ class LeaderOperator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except DeviceError:
+            if kind is None:  # else what ended the session is the news
+                raise
 
     def close(self) -> None:
-        """Stop the loop; the arm is without torque."""
+        """Stop the loop; the arm is without torque.
+
+        Raises:
+            DeviceError: the device failed meanwhile, or does so now.
+        """
         self._end.set()
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
-        self.loop.release()
+        if self._thread.is_alive():
+            self._error = TimeoutError(f"it keeps a call waiting for more than {JOIN_S:g} s")
+        else:
+            self._guarded(self.loop.release)
+        self._require_sound()
 
     def reset(self, draw: int) -> None:
         """Begin an episode; `draw` names the person and changes nothing here.
@@ -73,16 +87,14 @@ class LeaderOperator:
             DeviceError: the device failed in the last episode, or does so at once.
         """
         self.close()
-        if self._error is not None:
-            raise DeviceError(f"the leader arm failed ({self._error}): check it and begin anew") from self._error
         self.loop.reset()
         self._aligned = self._heard = False
         self._end = Flag()
         self.scheduler = Scheduler(self.clock, PERIOD_NS, [Loop("device", PERIOD_NS, self.loop.act)])
-        self._tick(self.scheduler)
-        if self._error is None:
-            self._thread = Thread(target=self._run, args=(self.scheduler, self._end), name="leader", daemon=True)
-            self._thread.start()
+        self._guarded(self.scheduler.tick)
+        self._require_sound()
+        self._thread = Thread(target=self._run, args=(self.scheduler, self._end), name="leader", daemon=True)
+        self._thread.start()
 
     def intent(self, view: StepView) -> Intent:
         """Where the leaders are (D,); STOP where nobody could say."""
@@ -99,10 +111,16 @@ class LeaderOperator:
 
     def _run(self, scheduler: Scheduler, end: Flag) -> None:
         while not end.is_set() and self._error is None:
-            self._tick(scheduler)
+            self._guarded(scheduler.tick)
 
-    def _tick(self, scheduler: Scheduler) -> None:
+    def _guarded(self, talk: Callable[[], None]) -> None:
+        """Keep whatever a driver raises; the first of it is what happened."""
         try:
-            scheduler.tick()
-        except Exception as error:  # whatever a driver raises; `reset` says it
-            self._error = error
+            talk()
+        except Exception as error:
+            self._error = self._error or error
+
+    def _require_sound(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise DeviceError(f"the leader arm failed ({error}): check it and begin the episode anew") from error

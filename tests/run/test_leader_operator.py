@@ -113,8 +113,21 @@ def test_a_device_that_fails_stops_the_robot_and_is_named_at_the_next_episode(ar
     arm.broken = True
     assert until(lambda: person.intent(view(HOME)).event is Event.STOP)
     assert not arm.torque.any()
-    with pytest.raises(DeviceError, match=r"the leader arm failed \(cable pulled\): check it and begin anew"):
+    with pytest.raises(DeviceError, match=r"the leader arm failed \(cable pulled\): check it and begin the episode"):
         person.reset(1)
+    with pytest.raises(DeviceError, match="cable pulled"):  # still broken, at once
+        person.reset(1)
+    arm.broken = False
+    person.reset(1)
+    np.testing.assert_allclose(drive(person), arm.q, atol=1e-6)
+
+
+def test_a_failure_that_nobody_was_told_of_is_raised_at_the_end(arm: Arm) -> None:
+    with pytest.raises(DeviceError, match="cable pulled"), LeaderOperator(arm) as person:
+        person.reset(0)
+        drive(person)
+        arm.broken = True
+        assert until(lambda: person.intent(view(HOME)).event is Event.STOP)
 
 
 def test_guidance_is_felt_until_a_command_without_it(arm: Arm, person: LeaderOperator) -> None:
