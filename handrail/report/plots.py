@@ -56,6 +56,10 @@ CURVES: dict[str, tuple[str, Any]] = {
 """What a monitor and a trigger said: column -> colour and line style."""
 
 
+Bounds = tuple[float, float, float]
+"""A mean, and the low and high end of its interval."""
+
+
 @dataclass(frozen=True)
 class Series:
     """The curves of runs that differ in their seed only; drawn thin, their mean bold."""
@@ -251,6 +255,37 @@ def calibration(panels: Mapping[str, Sequence[Mapping[str, Any]]], colour: str =
             axes.set_title(title, fontsize=9.5, loc="left", color=palette.INK)
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="predicted")
         row[0].set_ylabel("came true")
+    return figure
+
+
+def by_task(panels: Mapping[str, Mapping[str, Mapping[str, Bounds]]], colours: Mapping[str, str]) -> Figure:
+    """Draw numbers of several methods, a panel a title and a row a task: a dot each, its interval as a line.
+
+    Args:
+        panels: title -> method -> task -> mean, low and high; a method may lack tasks.
+        colours: method -> its colour, in the order of the legend.
+    """
+    tasks = list(dict.fromkeys(task for methods in panels.values() for row in methods.values() for task in row))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.4 * len(panels) + 0.8, 0.36 * len(tasks) + 1.2), layout="constrained")
+        for axes, (title, methods) in zip(
+            np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels.items(), strict=True
+        ):
+            apart = 0.62 / max(len(colours), 1)
+            for index, method in enumerate(colours):
+                shown = [(tasks.index(task), *bounds) for task, bounds in methods.get(method, {}).items()]
+                if shown:
+                    row, mean, low, high = np.array(shown, float).T
+                    y = row + apart * (index - (len(colours) - 1) / 2)
+                    axes.hlines(y, low, high, color=colours[method], lw=1.6, alpha=0.45)
+                    axes.plot(mean, y, "o", color=colours[method], ms=5.5, mec="white", mew=0.8, label=method)
+            axes.set_title(title, fontsize=9.5, loc="left", color=palette.INK)
+            axes.set_yticks(range(len(tasks)), tasks)
+            axes.grid(visible=False, axis="y")
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        figure.axes[0].invert_yaxis()
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     return figure
 
 
