@@ -1,8 +1,8 @@
 """The headline numbers of the guided-teleoperation table: more success, less time, and the person's own goal.
 
 Intervals come from the paired hierarchical bootstrap of `statistics`: run seeds are drawn, and held-out persons with
-their episodes, once for both methods and all run seeds, since all met the same persons on the same env seeds. The
-episodes of the other goal, of which authority is the share, are drawn apart.
+their episodes, once for both methods and all run seeds, since all met the same persons on the same env seeds; the drawn
+persons are those of all tasks. The episodes of the other goal, of which authority is the share, are drawn apart.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ A sample of one method is a list with one entry per run seed: the 0/1 (or real) 
 evaluated on the same env seeds, the drawn episodes. With one run seed an interval speaks of that run only, and with
 five it is a little too narrow, as every bootstrap of five is.
 
-Where persons are evaluated, all runs meet the same ones, and who comes several times is not several persons: then
-persons are drawn, and episodes of each, once for all runs (`each`, how often everybody comes).
+Where persons are evaluated, all runs and tasks meet the same ones, and who comes several times is not several persons:
+then persons are drawn, once for all runs and tasks, and episodes of each (`each`, how often everybody comes).
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def difference(method: Samples, other: Samples, each: int = 0) -> Interval:
 
 
 def mean_over_tasks(tasks: Sequence[Samples], each: int = 0) -> Interval:
-    """Return the interval of the mean over tasks; each task's runs are resampled on their own, `n` is the least."""
+    """Return the interval of the mean over tasks; each task's runs are resampled on their own, `n` is the least.
+
+    The persons are those of all tasks, if everybody comes `each` times.
+    """
     rows = [_stack([samples]) for samples in tasks]
     drawn = np.mean([resample(stacked, stream, each=each)[:, 0] for stream, stacked in enumerate(rows)], axis=0)
     mean = float(np.mean([_mean(stacked)[0] for stacked in rows]))
@@ -107,13 +110,15 @@ def _people(stacked: Sequence[Array], each: int, resamples: int, rng: np.random.
 def draw_people(count: int, each: int, resamples: int, rng: np.random.Generator) -> Array:
     """Return indices (B, E) of episodes: persons drawn with replacement, then as many episodes of each as they have.
 
+    The persons of a draw are the same whatever `rng` is: they do all tasks, each with episodes of its own.
+
     Raises:
         InvalidValueError: `count` episodes are not `each` of everybody.
     """
     persons, left = divmod(count, each)
     if left:
         raise InvalidValueError(f"{count} episodes are not {each} of each person: give how often everybody comes")
-    who = rng.integers(persons, size=(resamples, persons, 1))
+    who = np.random.default_rng([ROOT_SEED, resamples, persons]).integers(persons, size=(resamples, persons, 1))
     return (who * each + rng.integers(each, size=(resamples, persons, each))).reshape(resamples, count)
 
 

@@ -91,6 +91,14 @@ def test_variance_of_people_is_the_closed_form_of_persons_and_their_episodes() -
     assert drawn.var() == pytest.approx(expected, rel=0.03)
 
 
+def test_the_same_persons_in_two_tasks_are_not_twice_as_many() -> None:
+    gifted = np.repeat(np.random.default_rng(6).integers(2, size=20).astype(float), 4)  # who can, always does
+    one, both = interval([gifted], each=4), mean_over_tasks([[gifted]] * 2, each=4)
+    assert (both.lo, both.hi) == (one.lo, one.hi)
+    apart = mean_over_tasks([[gifted]] * 2)
+    assert apart.hi - apart.lo < 0.5 * (both.hi - both.lo)
+
+
 def test_persons_need_whole_episodes() -> None:
     with pytest.raises(InvalidValueError, match="10 episodes are not 4 of each person"):
         interval([np.ones(10)], each=4)
