@@ -67,15 +67,14 @@ class GuidanceConfig:
             raise InvalidValueError(
                 f"speed_max is {self.speed_max}, must be in (0, speed_reserve = {self.speed_reserve}]: lower it"
             )
-        for name in ("stiffness", "damping", "torque_max", "hand_stiffness"):
+        joints = (ARM_DIM, "one for each joint of an arm and its trigger")
+        needed = {"stiffness": joints, "damping": joints, "torque_max": joints, "hand_stiffness": (2, "k_x and k_r")}
+        for name, (count, which) in needed.items():
             values = getattr(self, name)
             if not all(0.0 <= value < float("inf") for value in values):
                 raise InvalidValueError(f"guidance {name} is {values}, must be >= 0: 0 leaves a joint free")
-            if len(values) != (2 if name == "hand_stiffness" else ARM_DIM):
-                raise InvalidValueError(
-                    f"guidance {name} has {len(values)} values, needs one for each joint of an arm and its trigger, "
-                    f"{ARM_DIM}; hand_stiffness has two"
-                )
+            if len(values) != count:
+                raise InvalidValueError(f"guidance {name} has {len(values)} values, needs {count}: {which}")
         if not 0.0 < self.period_s < float("inf"):
             raise InvalidValueError(f"guidance period_s is {self.period_s}, must be > 0: 0.002 is 500 Hz")
 
@@ -124,9 +123,10 @@ class Guidance:
         self._stiffness, self._damping, self.torque_max = (
             np.tile(np.asarray(values, float), arms) for values in (c.stiffness, c.damping, c.torque_max)
         )
-        guided = self.torque_max > 0.0
-        self._guided, self._scale = guided.astype(float), np.where(guided, self.torque_max, np.inf)
-        self._weight = guided / np.where(guided, self.torque_max, 1.0) / max(int(guided.sum()), 1)  # of a mean share
+        self._guided = self.torque_max > 0.0
+        self._scale = np.where(self._guided, self.torque_max, 1.0)
+        self._weight = self._guided / self._scale / max(int(self._guided.sum()), 1)  # of a mean share
+        self._damping = self._damping * self._guided
         self.tank = EnergyTank(c.tank_j, c.tank_max_j)
         self.reset()
 
@@ -174,13 +174,13 @@ class Guidance:
         return min(guide.level, 1.0) * self._shortened(self._shaped @ away + damped)
 
     def _shape(self, q: Array, jacobian: Callable[[Array], Array]) -> Array:
-        """The stiffness (D, D) [N m/rad] at joint positions `q`."""
+        """The stiffness (D, D) [N m/rad] at joint positions `q`; joints that are left free pull nowhere."""
         stiffness = np.diag(self._stiffness)
         for arm in range(0, len(q), ARM_DIM):
             joints = slice(arm, arm + ARM_DIM - 1)
             J = jacobian(q[joints])
             stiffness[joints, joints] = J.T @ np.diag(np.repeat(self.config.hand_stiffness, 3)) @ J
-        return stiffness
+        return stiffness * self._guided[:, None]
 
     def _shortened(self, pull: Array) -> Array:
         """`pull` with each arm's torques scaled together until none is too large; triggers are apart."""
@@ -188,7 +188,7 @@ class Guidance:
         for arm in range(0, len(pull), ARM_DIM):
             joints = slice(arm, arm + ARM_DIM - 1)
             most = float(np.max(np.abs(pull[joints]) / self._scale[joints]))
-            torque[joints] = self._guided[joints] * pull[joints] / max(1.0, most)
+            torque[joints] = pull[joints] / max(1.0, most)
         return torque
 
     def _affordable(self, torque: Array, qd: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from handrail.bench.farl import FARL
 from handrail.bench.protocol import load_system
-from handrail.bench.table import Table, make_table, read_results
+from handrail.bench.table import Table, read_results
 from handrail.core.errors import InvalidValueError
 from handrail.report import palette, plots
 from handrail.store.atomic import write_atomically
@@ -31,13 +31,16 @@ def calibration(results: list[Result]) -> Figure | None:
 def people(table: Table) -> Figure | None:
     """Success and time of ordinary persons, alone and helped, a row a task; None where nobody was helped."""
     shown = {"unassisted": palette.MUTED, "bc-copilot": palette.RUN_COLOURS[4], "ours": palette.RUN_COLOURS[0]}
-    panels: dict[str, dict[str, dict[str, plots.Bounds]]] = {"success": {}, "time, as a share of that alone": {}}
-    for task, methods in table.tasks.items():
-        for method in shown.keys() & methods.keys():
-            for panel, metric in zip(panels.values(), ("success", "time_ratio"), strict=True):
-                if (metric, method) != ("time_ratio", "unassisted") and (found := methods[method].get(metric)):
-                    panel.setdefault(method, {})[task] = (found.mean, found.lo, found.hi)
-    return plots.by_task(panels, shown) if "ours" in panels["success"] else None
+    success, time = _by_method(table, "success", shown), _by_method(table, "time_ratio", ("bc-copilot", "ours"))
+    return (
+        plots.by_task({"success": success, "time, as a share of that alone": time}, shown) if success["ours"] else None
+    )
+
+
+def _by_method(table: Table, metric: str, methods: Iterable[str]) -> dict[str, dict[str, plots.Bounds]]:
+    """Method -> task -> mean and interval of a metric, where there is one."""
+    found = {method: {task: row.get(method, {}).get(metric) for task, row in table.tasks.items()} for method in methods}
+    return {method: {task: (i.mean, i.lo, i.hi) for task, i in row.items() if i} for method, row in found.items()}
 
 
 FIGURES: dict[str, dict[str, Draw]] = {
@@ -47,17 +50,19 @@ FIGURES: dict[str, dict[str, Draw]] = {
 """System -> name -> picture."""
 
 
-def write_figures(name: str, budget: str, results: Path, folder: Path) -> list[Path]:
-    """Write every picture of system `name` as `folder`/NAME-PICTURE.png; return the files.
+def write_figures(table: Table, results: Path, folder: Path) -> list[Path]:
+    """Write every picture of the table's system as `folder`/SYSTEM-PICTURE.png; return the files.
+
+    Args:
+        results: where the table was made from.
 
     Raises:
-        UnknownNameError: no such system.
         InvalidValueError: the system has no picture, or its results hold nothing to draw.
         WriteError: the folder cannot be written.
     """
-    system = load_system(name)
-    found = list(read_results(system, budget, results).values())
-    drawn = {picture: draw(found, make_table(name, budget, results)) for picture, draw in FIGURES.get(name, {}).items()}
+    name, budget = table.system, table.budget
+    found = list(read_results(load_system(name), budget, results).values())
+    drawn = {picture: draw(found, table) for picture, draw in FIGURES.get(name, {}).items()}
     files = {folder / f"{name}-{picture}.png": figure for picture, figure in drawn.items() if figure is not None}
     if not files:
         raise InvalidValueError(

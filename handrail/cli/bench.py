@@ -116,7 +116,7 @@ def _table(argv: list[str]) -> int:
     if flags.figures is not None:
         from handrail.bench.figures import write_figures
 
-        write_figures(flags.system, flags.budget, flags.results, flags.figures)
+        write_figures(table, flags.results, flags.figures)
     if flags.json:
         print(json.dumps(table.as_json(), indent=1))
         return 0

@@ -16,7 +16,6 @@ from handrail.operators.leaders import ARM_DIM, PERIOD_NS, Assistance, LeaderArm
 from handrail.run.scheduler import Loop, Scheduler
 
 ALIGN_RAD = 0.15  # so near must every joint of the leader be to the follower's before it drives (ours)
-
 JOIN_S = 1.0  # a driver that blocks for longer is left behind
 
 
@@ -29,7 +28,7 @@ class LeaderOperator:
     is, the robot stays and the coupling draws the leader there.
 
     Args:
-        arm: the device, D joints in the order of the action; only the loop's thread talks to it.
+        arm: the device, D joints in the order of the action; one thread at a time talks to it.
         assistance: renders guidance; None for none.
         config: coupling and limits.
         arms: how many arms `arm` has.

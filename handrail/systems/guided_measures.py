@@ -41,9 +41,9 @@ def told(outcomes: Sequence[Outcome], alone: Sequence[Outcome]) -> dict[str, Any
         f"success_{tier}": mean([one.success for one, _ in meant if one.visit.tier == tier]) for tier in TIERS
     }
     own = [one for one, _ in ordinary]
-    kinds = [draw_hand(one.visit.draw, one.visit.tier).reaction.value for one in own]
+    kind_of = {one.visit.draw: draw_hand(one.visit.draw, "ordinary").reaction.value for one in own}
     found |= {
-        f"success_{kind}": mean([one.success for one, its in zip(own, kinds, strict=True) if its == kind])
+        f"success_{kind}": mean([one.success for one in own if kind_of[one.visit.draw] == kind])
         for kind in REACTION_SHARES
     }
     both = [(one.time_s, before.time_s) for one, before in ordinary if one.success and before.success]

@@ -254,7 +254,7 @@ class _Build:
                 for visit in come[len(found) :]:
                     self.say(f"{what}: {len(found)} of {len(come)}")
                     outcome, steps = station.run(visit)
-                    if writer.num_episodes == len(found):  # else it was cut short between these two lines
+                    if writer.num_episodes == len(found):  # else it was cut short after this and before the line
                         who = {"operator_draw": visit.draw, "operator_tier": visit.tier}
                         record(writer, steps, station.env, env_seed=visit.env_seed, run_seed=self.seed, **who)
                     out.log("alone", outcome=asdict(outcome))

@@ -241,7 +241,7 @@ def test_what_cannot_be_is_refused() -> None:
         GuidanceConfig(damping=(-1.0,))
     with pytest.raises(InvalidValueError, match=r"guidance hand_stiffness is .*nan.*, must be >= 0"):
         GuidanceConfig(hand_stiffness=(float("nan"), 1.0))
-    with pytest.raises(InvalidValueError, match="guidance torque_max has 6 values, needs one for each joint"):
+    with pytest.raises(InvalidValueError, match="guidance torque_max has 6 values, needs 7: one for each joint"):
         GuidanceConfig(torque_max=(1.0,) * 6)
     with pytest.raises(InvalidValueError, match=r"guidance period_s is 0.0, must be > 0: 0.002 is 500 Hz"):
         GuidanceConfig(period_s=0.0)

@@ -75,7 +75,8 @@ def test_the_command_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_nothing_to_draw(tmp_path: Path) -> None:
     put(tmp_path, "BoundedPush", "ppo", 0, None)
+    table = make_table("farl", "standard", tmp_path)
     with pytest.raises(
         InvalidValueError, match=r"no picture of farl at budget standard in .*: run 'handrail bench run'"
     ):
-        write_figures("farl", "standard", tmp_path, tmp_path)
+        write_figures(table, tmp_path, tmp_path)
